@@ -1,0 +1,1 @@
+"""OTLP in, priced rows out, and the query API."""

@@ -1,0 +1,1 @@
+"""The only home of SQL: schema, migrations, writes, reads and the registry."""

@@ -1,0 +1,1 @@
+"""The Dash app: queries in, pages out."""

@@ -1,0 +1,1 @@
+"""Judge, scorers, experiments and statistics: cases in, scores out."""

@@ -1,0 +1,1 @@
+"""Trace every LLM call with one decorator, and never lose a span."""

@@ -1,0 +1,102 @@
+"""The attribute vocabulary: every name a Spanledger process writes on a span.
+
+OpenTelemetry's ``gen_ai.*`` where it has a term, ``spanledger.*`` where it has none. The gen_ai
+conventions are unstable, so the names stand here instead of being imported; what other
+instrumentations call them is the collector's mapping table, not this module.
+"""
+
+# OpenTelemetry GenAI
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_ID = "gen_ai.response.id"
+FINISH_REASONS = "gen_ai.response.finish_reasons"
+TEMPERATURE = "gen_ai.request.temperature"
+TOP_P = "gen_ai.request.top_p"
+MAX_TOKENS = "gen_ai.request.max_tokens"
+SEED = "gen_ai.request.seed"
+STREAM = "gen_ai.request.stream"
+TTFT_S = "gen_ai.response.time_to_first_chunk"  # seconds
+INPUT_TOKENS = "gen_ai.usage.input_tokens"  # includes cached tokens, as the convention says
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"  # includes reasoning tokens
+CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+CACHE_WRITE_TOKENS = "gen_ai.usage.cache_write.input_tokens"
+REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
+INPUT_MESSAGES = "gen_ai.input.messages"  # JSON; OpenAI's or OpenTelemetry's message shape
+OUTPUT_MESSAGES = "gen_ai.output.messages"  # JSON
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+TOOL_NAME = "gen_ai.tool.name"
+AGENT_NAME = "gen_ai.agent.name"
+CONVERSATION_ID = "gen_ai.conversation.id"
+RETRIEVAL_DOCUMENTS = "gen_ai.retrieval.documents"  # JSON list
+OPENAI_SERVICE_TIER = "openai.response.service_tier"
+USER_ID = "user.id"
+SESSION_ID = "session.id"
+ERROR_TYPE = "error.type"
+SERVER_ADDRESS = "server.address"
+SERVICE_NAME = "service.name"  # resource
+SERVICE_VERSION = "service.version"  # resource
+ENVIRONMENT = "deployment.environment.name"  # resource
+
+# Spanledger
+STATUS = "spanledger.status"  # ok | error | cut | cancelled
+INPUT = "spanledger.input"  # JSON of a function's arguments
+OUTPUT = "spanledger.output"  # JSON of its result
+INPUT_AUDIO_TOKENS = "spanledger.usage.input_audio_tokens"
+OUTPUT_AUDIO_TOKENS = "spanledger.usage.output_audio_tokens"
+IMAGE_UNITS = "spanledger.usage.image_units"
+CACHE_WRITE_1H_TOKENS = "spanledger.usage.cache_write_1h_tokens"
+USAGE_ESTIMATED = "spanledger.usage.estimated"
+TEAM = "spanledger.team"
+FEATURE = "spanledger.feature"
+CUSTOMER_ID = "spanledger.customer_id"
+TAGS = "spanledger.tags"
+METADATA = "spanledger.metadata"  # prefix: spanledger.metadata.<key>
+PURPOSE = "spanledger.purpose"
+TPOT_NS = "spanledger.tpot_ns"
+CACHE = "spanledger.cache"
+CACHE_ENTRY = "spanledger.cache.entry"
+CACHE_SIMILARITY = "spanledger.cache.similarity"
+CACHE_AGE_NS = "spanledger.cache.age_ns"
+COST_SAVED = "spanledger.cost.saved"  # decimal string, USD
+ROUTE = "spanledger.route"
+UPSTREAM = "spanledger.upstream"
+ATTEMPT = "spanledger.attempt"
+FALLBACK_FROM = "spanledger.fallback_from"
+ROUTE_REASON = "spanledger.route.reason"
+KEY_ID = "spanledger.key_id"
+BILLABLE = "spanledger.billable"  # false: this span repeats what another span bills
+BILLABLE_REASON = "spanledger.billable_reason"
+GPU_POOL = "spanledger.gpu_pool"
+ENGINE_RUNNING = "spanledger.engine.running"
+ENGINE_WAITING = "spanledger.engine.waiting"
+ENGINE_KV_USAGE = "spanledger.engine.kv_usage"
+ENGINE_PREFIX_HITS = "spanledger.engine.prefix_hits"
+PROMPT_NAME = "spanledger.prompt.name"
+PROMPT_VERSION = "spanledger.prompt.version"
+PROMPT_LABEL = "spanledger.prompt.label"
+EXPERIMENT = "spanledger.experiment"
+# A score rides as an OpenTelemetry event of this name on the span it is about.
+EVALUATION_EVENT = "gen_ai.evaluation.result"
+SCORE_NAME = "gen_ai.evaluation.name"
+SCORE_VALUE = "gen_ai.evaluation.score.value"
+SCORE_LABEL = "gen_ai.evaluation.score.label"
+SCORE_EXPLANATION = "gen_ai.evaluation.explanation"
+
+# HTTP headers
+HEADER_TRACE_ID = "x-spanledger-trace-id"
+HEADER_CACHE = "x-spanledger-cache"
+HEADER_UPSTREAM = "x-spanledger-upstream"
+HEADER_COST = "x-spanledger-cost"
+HEADER_FALLBACK = "x-spanledger-fallback"
+# A caller may name these on a request to the gateway; each becomes the attribute of that name.
+REQUEST_HEADERS = {
+    "x-spanledger-user": USER_ID,
+    "x-spanledger-session": SESSION_ID,
+    "x-spanledger-feature": FEATURE,
+    "x-spanledger-customer": CUSTOMER_ID,
+    "x-spanledger-tags": TAGS,
+    "x-spanledger-purpose": PURPOSE,
+    "x-spanledger-prompt": PROMPT_NAME,  # name@version or name@label
+}

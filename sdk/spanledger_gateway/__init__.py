@@ -1,0 +1,1 @@
+"""The serving shims behind an OpenAI- and Anthropic-compatible endpoint."""
