@@ -1,0 +1,1 @@
+"""The query API under /api/: calls, traces, scores, costs, events, registry."""

@@ -1,0 +1,1 @@
+"""The collector process: one ASGI app of ingest, query API, health and metrics."""

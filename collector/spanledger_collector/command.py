@@ -1,0 +1,1 @@
+"""`spanledger collector`: OTLP/HTTP, OTLP/gRPC and the query API."""

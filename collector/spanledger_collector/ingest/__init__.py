@@ -1,0 +1,1 @@
+"""OTLP in -> spool -> normalise -> price -> redact -> one columnar insert."""

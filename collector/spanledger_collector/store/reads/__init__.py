@@ -1,0 +1,1 @@
+"""Reads for pages and the query API: one module a question, one typed function each."""

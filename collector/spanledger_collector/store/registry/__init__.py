@@ -1,0 +1,1 @@
+"""Versioned documents: everything a person configures."""

@@ -1,0 +1,1 @@
+"""`spanledger up`: the whole product on one machine."""
