@@ -1,0 +1,161 @@
+"""The compiled registry snapshot: JSON from ``GET /api/registry/snapshot`` in, typed values out.
+
+A gateway decides everything from this one value, so it holds what serving needs and no more.
+Unknown fields are ignored, so that an older gateway reads a newer collector's snapshot;
+a value of the wrong shape raises ``SnapshotError`` and the reader keeps the snapshot it has.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from spanledger.serving.decoding import DecodingError, decode, encode
+
+ANY_PROJECT = "*"
+"""The project whose upstreams, prices and GPU pools every project sees."""
+
+
+class SnapshotError(ValueError):
+    """The text is no snapshot; the message names the path of the first wrong value."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class SnapshotKey:
+    """One key that may use the gateway. ``hash`` is sha256 of the whole key, in hex."""
+
+    id: str
+    hash: str
+    project: str
+    team: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Upstream:
+    """A provider or an engine to call. ``key_env`` names the variable that holds its key."""
+
+    base_url: str
+    protocol: Literal["openai", "anthropic", "vllm"] = "openai"
+    key_env: str = ""
+    provider: str = ""  # for prices; the collector fills in the protocol's default
+    timeout_s: float = 120.0
+    first_token_timeout_s: float = 60.0
+    gpu_pool: str = ""
+    metrics_url: str = ""
+    allow_private: bool = False  # may resolve to a private or link-local address
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Target:
+    """One place a route may send a call to."""
+
+    upstream: str
+    model: str
+    weight: float = 1.0
+    role: Literal["primary", "fallback"] = "primary"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class CacheRule:
+    """How a route caches answers."""
+
+    exact: bool = True
+    ttl_s: float = 3600.0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class QualityRule:
+    """When a route's primary counts as degraded: mean of ``score`` below ``floor`` in the window."""
+
+    score: str
+    floor: float
+    window_s: float = 300.0
+    min_samples: int = 20
+    cooldown_s: float = 60.0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Route:
+    """A public model name and its targets, in order of preference."""
+
+    targets: tuple[Target, ...]
+    cache: CacheRule | None = None
+    quality: QualityRule | None = None
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Budget:
+    """A limit on spend. ``scope`` holds the fields a call must equal to count; empty: every call.
+
+    ``amount`` is USD. ``alert_at`` and ``block_at`` are shares of it; ``block_at`` None never blocks.
+    """
+
+    amount: Decimal
+    period: Literal["day", "week", "month", "total"] = "month"
+    scope: dict[str, str] = field(default_factory=dict[str, str])
+    alert_at: tuple[float, ...] = (0.5, 0.8, 1.0)
+    block_at: float | None = 1.0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Price:
+    """An override of the public price table, in USD per million tokens; None: not priced here.
+
+    Valid for calls that start in ``from_ <= start < until`` (None: open end).
+    """
+
+    name: str
+    version: int
+    provider: str
+    model: str
+    from_: datetime | None = None
+    until: datetime | None = None
+    input: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    output: Decimal | None = None
+    reasoning: Decimal | None = None
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ProjectSnapshot:
+    """What one project may use: its own documents and those of project ``*``, by name."""
+
+    upstreams: dict[str, Upstream] = field(default_factory=dict[str, Upstream])
+    routes: dict[str, Route] = field(default_factory=dict[str, Route])
+    budgets: dict[str, Budget] = field(default_factory=dict[str, Budget])
+    prices: tuple[Price, ...] = ()
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Snapshot:
+    """Everything a gateway serves from. ``version`` is a hash of the content and the ETag."""
+
+    version: str
+    keys: tuple[SnapshotKey, ...] = ()
+    projects: dict[str, ProjectSnapshot] = field(default_factory=dict[str, ProjectSnapshot])
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Snapshot:
+        """Read a snapshot.
+
+        Raises:
+            SnapshotError: the text is not JSON or a value has the wrong type.
+        """
+        try:
+            return decode(cls, json.loads(text))
+        except (DecodingError, ValueError) as wrong:
+            raise SnapshotError(f"not a registry snapshot: {wrong}") from wrong
+
+    def to_json(self) -> bytes:
+        """Write the snapshot as canonical JSON: sorted keys, no spaces, money as decimal strings."""
+        return json.dumps(encode(self), sort_keys=True, separators=(",", ":")).encode()
+
+
+EMPTY = Snapshot(version="")
+"""No keys and no projects: what a gateway that never reached a collector serves from."""
