@@ -1,0 +1,245 @@
+"""A provider's usage object in, one set of disjoint token buckets out.
+
+Providers disagree on whether a total includes its parts (cached, audio, reasoning). Here the buckets
+never overlap and always add up to the provider's own total, so nothing is billed twice or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from spanledger import semconv
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Usage:
+    """Disjoint token buckets of one call; None where the provider did not tell.
+
+    ``input_tokens`` excludes cache reads, cache writes and audio; ``output_tokens`` excludes reasoning
+    and audio. ``cache_write_tokens`` are writes kept for five minutes or for an untold time.
+    """
+
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
+    image_units: int | None = None
+    estimated: bool = False
+
+    @property
+    def input_total(self) -> int | None:
+        """All input tokens, cached and audio included; None when the provider told none of them."""
+        return _total(
+            self.input_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            self.cache_write_1h_tokens,
+            self.input_audio_tokens,
+        )
+
+    @property
+    def output_total(self) -> int | None:
+        """All output tokens, reasoning and audio included; None when the provider told none of them."""
+        return _total(self.output_tokens, self.reasoning_tokens, self.output_audio_tokens)
+
+    @property
+    def total(self) -> int:
+        """Every token of the call: the provider's own total."""
+        return (self.input_total or 0) + (self.output_total or 0)
+
+    def attributes(self) -> dict[str, int | bool]:
+        """Span attributes: on the wire totals include their parts, as OpenTelemetry's convention says."""
+        writes = _total(self.cache_write_tokens, self.cache_write_1h_tokens)
+        pairs: tuple[tuple[str, int | None], ...] = (
+            (semconv.INPUT_TOKENS, self.input_total),
+            (semconv.OUTPUT_TOKENS, self.output_total),
+            (semconv.CACHE_READ_TOKENS, self.cache_read_tokens),
+            (semconv.CACHE_WRITE_TOKENS, writes),
+            (semconv.CACHE_WRITE_1H_TOKENS, self.cache_write_1h_tokens),
+            (semconv.REASONING_TOKENS, self.reasoning_tokens),
+            (semconv.INPUT_AUDIO_TOKENS, self.input_audio_tokens),
+            (semconv.OUTPUT_AUDIO_TOKENS, self.output_audio_tokens),
+            (semconv.IMAGE_UNITS, self.image_units),
+        )
+        found: dict[str, int | bool] = {name: value for name, value in pairs if value is not None}
+        if self.estimated:
+            found[semconv.USAGE_ESTIMATED] = True
+        return found
+
+
+def normalise(usage: Mapping[str, Any] | None) -> Usage | None:
+    """Turn any provider's usage object into buckets; None when there is no usage to read.
+
+    Knows OpenAI chat, completions, embeddings and Responses (and what speaks them: vLLM, DeepSeek, xAI,
+    OpenRouter, Gemini's compatible endpoint), Anthropic Messages and Google GenAI, by their fields.
+    An explicit zero stays a zero.
+    """
+    if not usage:
+        return None
+    if "prompt_tokens" in usage or "completion_tokens" in usage:
+        return _openai_chat(usage)
+    if "prompt_token_count" in usage or "promptTokenCount" in usage:
+        return _google(usage)
+    if "input_tokens" in usage or "output_tokens" in usage:
+        is_responses = "total_tokens" in usage or "input_tokens_details" in usage
+        return _responses(usage) if is_responses else _anthropic(usage)
+    return None
+
+
+def _openai_chat(usage: Mapping[str, Any]) -> Usage:
+    prompt, completion = _int(usage, "prompt_tokens"), _int(usage, "completion_tokens")
+    inside, outside = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
+    cached = _first(
+        _int(inside, "cached_tokens"),
+        _int(usage, "prompt_cache_hit_tokens"),
+        _int(usage, "cached_tokens"),
+        _int(usage, "cache_read_input_tokens"),
+    )
+    written = _first(_int(inside, "cache_write_tokens"), _int(usage, "cache_creation_input_tokens"))
+    reasoning = _first(_int(outside, "reasoning_tokens"), _int(usage, "reasoning_tokens"))
+    completion, reasoning = _with_reasoning(prompt, completion, reasoning, _int(usage, "total_tokens"))
+    return _inclusive(
+        prompt,
+        completion,
+        cached,
+        written,
+        reasoning,
+        _int(inside, "audio_tokens"),
+        _int(outside, "audio_tokens"),
+    )
+
+
+def _responses(usage: Mapping[str, Any]) -> Usage:
+    inside, outside = _details(usage, "input_tokens_details"), _details(usage, "output_tokens_details")
+    return _inclusive(
+        _int(usage, "input_tokens"),
+        _int(usage, "output_tokens"),
+        _int(inside, "cached_tokens"),
+        _int(inside, "cache_write_tokens"),
+        _int(outside, "reasoning_tokens"),
+        _int(inside, "audio_tokens"),
+        _int(outside, "audio_tokens"),
+    )
+
+
+def _anthropic(usage: Mapping[str, Any]) -> Usage:
+    # Anthropic's input_tokens already excludes both kinds of cached tokens.
+    written = _int(usage, "cache_creation_input_tokens")
+    split = _details(usage, "cache_creation")
+    hour = _int(split, "ephemeral_1h_input_tokens")
+    output, thinking = (
+        _int(usage, "output_tokens"),
+        _int(_details(usage, "output_tokens_details"), "thinking_tokens"),
+    )
+    if written is None and split:
+        written = (hour or 0) + (_int(split, "ephemeral_5m_input_tokens") or 0)
+    if written is not None and hour is not None:
+        hour = min(hour, written)
+        written -= hour
+    if output is not None and thinking is not None:
+        thinking = min(thinking, output)
+        output -= thinking
+    return Usage(
+        input_tokens=_int(usage, "input_tokens"),
+        cache_read_tokens=_int(usage, "cache_read_input_tokens"),
+        cache_write_tokens=written,
+        cache_write_1h_tokens=hour,
+        output_tokens=output,
+        reasoning_tokens=thinking,
+    )
+
+
+def _google(usage: Mapping[str, Any]) -> Usage:
+    def count(snake: str, camel: str) -> int | None:
+        return _first(_int(usage, snake), _int(usage, camel))
+
+    prompt = count("prompt_token_count", "promptTokenCount")
+    tools = count("tool_use_prompt_token_count", "toolUsePromptTokenCount")
+    thoughts = count("thoughts_token_count", "thoughtsTokenCount")
+    visible = count("candidates_token_count", "candidatesTokenCount")
+    cached = count("cached_content_token_count", "cachedContentTokenCount")
+    return _inclusive(_total(prompt, tools), _total(visible, thoughts), cached, None, thoughts, None, None)
+
+
+def _with_reasoning(
+    prompt: int | None, completion: int | None, reasoning: int | None, total: int | None
+) -> tuple[int | None, int | None]:
+    # Some providers (xAI, Gemini's compatible endpoint) leave reasoning out of completion_tokens and
+    # show it only in the total: what the total has beyond the two is reasoning.
+    missing = (total or 0) - (prompt or 0) - (completion or 0)
+    if missing <= 0 or completion is None:
+        return completion, reasoning
+    return completion + missing, max(reasoning or 0, missing)
+
+
+def _inclusive(
+    total_in: int | None,
+    total_out: int | None,
+    cached: int | None,
+    written: int | None,
+    reasoning: int | None,
+    audio_in: int | None,
+    audio_out: int | None,
+) -> Usage:
+    rest_in, (cached, written, audio_in) = _carve(total_in, cached, written, audio_in)
+    rest_out, (reasoning, audio_out) = _carve(total_out, reasoning, audio_out)
+    return Usage(
+        input_tokens=rest_in,
+        cache_read_tokens=cached,
+        cache_write_tokens=written,
+        output_tokens=rest_out,
+        reasoning_tokens=reasoning,
+        input_audio_tokens=audio_in,
+        output_audio_tokens=audio_out,
+    )
+
+
+def _carve(total: int | None, *parts: int | None) -> tuple[int | None, list[int | None]]:
+    """Take each part out of the total; a part can only take what is left, so the sum is always the total."""
+    if total is None:
+        return None, list(parts)
+    left, taken = total, list[int | None]()
+    for part in parts:
+        share = None if part is None else min(part, left)
+        left -= share or 0
+        taken.append(share)
+    return left, taken
+
+
+def merged(first: Usage | None, later: Usage | None) -> Usage | None:
+    """What a stream told in several events, as one: later numbers replace earlier ones, never add."""
+    if first is None or later is None:
+        return later or first
+    told = {
+        name: value
+        for name in Usage.__dataclass_fields__
+        if name != "estimated" and (value := getattr(later, name)) is not None
+    }
+    return replace(first, **told, estimated=later.estimated)
+
+
+def _int(values: Mapping[str, Any], name: str) -> int | None:
+    value = values.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return max(0, int(value))
+
+
+def _details(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = values.get(name)
+    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}
+
+
+def _first(*values: int | None) -> int | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _total(*values: int | None) -> int | None:
+    told = [value for value in values if value is not None]
+    return sum(told) if told else None
