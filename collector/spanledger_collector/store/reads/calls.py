@@ -1,0 +1,156 @@
+"""Filters in; lines of the call list out: a page of spans in any order, their number, and the values to filter by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .asking import Client, Row, ask, ask_one, every, statement
+from .spend import DIMENSIONS, MODEL
+from .window import IN_SPANS, Window
+
+Show = Literal["calls", "roots", "all"]
+
+EXACT: dict[str, str] = {
+    **DIMENSIONS,
+    "session_id": "session_id",
+    "status": "status",
+    "error_type": "error_type",
+    "operation": "operation",
+    "name": "name",
+    "fallback_from": "fallback_from",
+    "experiment": "experiment",
+    "service_version": "service_version",
+    "agent_name": "agent_name",
+    "tool_name": "tool_name",
+    "guard_action": "guard_action",
+}
+"""Filters that compare for equality, and the expression over ``spans`` for each."""
+
+_TOKENS = (
+    "ifNull(input_tokens, 0) + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)"
+    " + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0) + ifNull(output_tokens, 0)"
+    " + ifNull(reasoning_tokens, 0) + ifNull(output_audio_tokens, 0)"
+)
+ORDERS: dict[str, str] = {
+    "start_time": "start_time",
+    "duration_ns": "duration_ns",
+    "ttft_ns": "ttft_ns",
+    "cost_total": "cost_total",
+    "tokens": _TOKENS,
+    "model": MODEL,
+    "status": "status",
+    "team": "team",
+    "route": "route",
+    "name": "name",
+    "user_id": "user_id",
+}
+"""What the list can be ordered by."""
+
+_SHOW: dict[Show, str] = {"calls": "billable", "roots": "parent_span_id = ''", "all": "1"}
+
+_LINE = f"""
+    lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span,
+    toUnixTimestamp64Nano(start_time) AS start_ns, duration_ns, ttft_ns,
+    name, operation, status, status_message, error_type, provider, {MODEL} AS model,
+    if(input_tokens IS NULL AND output_tokens IS NULL, NULL, {_TOKENS}) AS tokens,
+    input_tokens, cache_read_tokens, output_tokens, reasoning_tokens, usage_estimated,
+    cost_total, cost_saved, billable, team, feature, user_id, session_id, route, upstream, cache, fallback_from,
+    purpose, environment, service, substringUTF8(output, 1, 400) AS output_start
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which spans: ``show`` picks billable calls, root spans or all; ``equal`` compares columns of ``EXACT``.
+
+    ``words`` must each occur in the answer (whole words, case folded; the text index serves them).
+    Durations in nanoseconds, cost in USD as a decimal string.
+    """
+
+    show: Show = "calls"
+    equal: Mapping[str, str] = field(default_factory=dict[str, str])
+    words: str = ""
+    min_duration_ns: int | None = None
+    max_duration_ns: int | None = None
+    min_cost: str = ""
+    unpriced: bool = False
+    trace: str = ""
+
+    def where(self) -> tuple[list[str], dict[str, object]]:
+        """Conditions and their parameters. Raises KeyError for a column that is no filter."""
+        conditions = [_SHOW[self.show]]
+        parameters: dict[str, object] = {}
+        for name, value in self.equal.items():
+            conditions.append(f"{EXACT[name]} = {{eq_{name}:String}}")
+            parameters[f"eq_{name}"] = value
+        for index, word in enumerate(_tokens(self.words)):
+            conditions.append(f"hasToken(lower(output), {{word_{index}:String}})")
+            parameters[f"word_{index}"] = word
+        for name, test, value in (
+            ("min_duration", "duration_ns >= {min_duration:UInt64}", self.min_duration_ns),
+            ("max_duration", "duration_ns <= {max_duration:UInt64}", self.max_duration_ns),
+            ("min_cost", "cost_total >= toDecimal64({min_cost:String}, 9)", self.min_cost or None),
+            ("trace", "trace_id = unhex({trace:String})", self.trace or None),
+        ):
+            if value is not None:
+                conditions.append(test)
+                parameters[name] = value
+        if self.unpriced:
+            conditions.append("cost_total IS NULL")
+        return conditions, parameters
+
+
+def calls(
+    client: Client,
+    project: str,
+    window: Window,
+    which: CallFilter,
+    *,
+    order: str = "start_time",
+    descending: bool = True,
+    limit: int = 100,
+    offset: int = 0,
+) -> list[Row]:
+    """One page of lines, ties broken by time and id so that pages never overlap.
+
+    Raises KeyError for an order that is not in ``ORDERS``. Unknown values sort last.
+    """
+    conditions, parameters = which.where()
+    way = "DESC" if descending else "ASC"
+    tie = [] if order == "start_time" else ["start_time DESC"]
+    sql = statement(
+        f"SELECT {_LINE} FROM spans WHERE project = {{project:String}} AND",  # noqa: S608
+        every([IN_SPANS, *conditions]),
+        f"ORDER BY {', '.join([f'{ORDERS[order]} {way} NULLS LAST', *tie])}, trace_id, span_id",
+        "LIMIT {limit:UInt32} OFFSET {offset:UInt64}",
+    )
+    parameters |= {"project": project, "limit": limit, "offset": offset, **window.bound()}
+    return ask(client, sql, parameters)
+
+
+def count_calls(client: Client, project: str, window: Window, which: CallFilter) -> int:
+    """How many spans ``calls`` would list in all."""
+    conditions, parameters = which.where()
+    sql = statement(
+        "SELECT count() AS n FROM spans WHERE project = {project:String} AND", every([IN_SPANS, *conditions])
+    )
+    return int(ask_one(client, sql, parameters | {"project": project, **window.bound()})["n"])
+
+
+def values(client: Client, project: str, window: Window, column: str, limit: int = 200) -> list[str]:
+    """The values of one filter column in the window, most frequent first, without the empty one."""
+    sql = statement(
+        f"SELECT {EXACT[column]} AS value, count() AS n FROM spans WHERE project = {{project:String}} AND",  # noqa: S608
+        every([IN_SPANS, "value != ''"]),
+        "GROUP BY value ORDER BY n DESC, value LIMIT {limit:UInt32}",
+    )
+    rows = ask(client, sql, {"project": project, "limit": limit, **window.bound()})
+    return [str(row["value"]) for row in rows]
+
+
+def _tokens(words: str) -> list[str]:
+    """The tokens ClickHouse's splitByNonAlpha would make of a search text."""
+    cut = "".join(letter if letter.isalnum() or ord(letter) > 127 else " " for letter in words.lower())
+    return cut.split()[:20]

@@ -1,0 +1,18 @@
+"""The teams, models and providers a project has ever used, oldest first, so that each keeps its colour."""
+
+from __future__ import annotations
+
+from .asking import Client, ask
+
+_FIRST_SEEN: dict[str, str] = {
+    column: f"""
+SELECT {column} AS value FROM cost_day WHERE project = {{project:String}}
+GROUP BY value ORDER BY min(day), value LIMIT 500
+"""  # noqa: S608
+    for column in ("team", "model", "provider")
+}
+
+
+def names(client: Client, project: str, column: str) -> list[str]:
+    """Values of ``team``, ``model`` or ``provider`` by first day of use. Raises KeyError for another column."""
+    return [str(row["value"]) for row in ask(client, _FIRST_SEEN[column], {"project": project})]
