@@ -1,0 +1,130 @@
+"""Documents of evaluation and of data care: evaluator, alert, prompt, dataset, redaction, retention."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from .fields import Document, EnvName, Finite, Money, Positive, Text
+
+Days = Annotated[int, Field(ge=1, le=36_500)]
+
+
+class Judge(Document):
+    """The model that judges: through a route of ours, or an upstream directly."""
+
+    route: str = ""
+    upstream: str = ""
+    model: str = ""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.route) == bool(self.upstream):
+            raise ValueError("name either a route or an upstream")
+        if self.upstream and not self.model:
+            raise ValueError("an upstream needs a model")
+        return self
+
+
+class Evaluator(Document):
+    """Which calls are scored, by what, how many of them and for how much money a day."""
+
+    scorers: Annotated[list[Text], Field(min_length=1)]
+    filter: dict[str, str | bool | list[str]] = Field(default_factory=dict[str, str | bool | list[str]])
+    rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    daily_cap: Money | None = None
+    judge: Judge | None = None
+
+
+class Alert(Document):
+    """A threshold on a metric. ``channels`` name environment variables that hold Apprise URLs."""
+
+    metric: Text
+    scope: dict[str, str] = Field(default_factory=dict[str, str])
+    op: Literal["<", "<=", ">", ">="] = ">"
+    threshold: Finite
+    window_s: Positive = 300
+    min_samples: Annotated[int, Field(ge=1)] = 20
+    channels: list[EnvName] = Field(default_factory=list[str])
+
+
+class Message(Document):
+    """One message of a prompt template."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+class Prompt(Document):
+    """A prompt template (``text`` or ``messages``), or a label of one.
+
+    Each version of document ``greeting`` is a version of the prompt; document ``greeting@production``
+    is the label ``production`` and holds the ``version`` it points at, so that moving a label is a
+    versioned change too.
+    """
+
+    text: str = ""
+    messages: list[Message] = Field(default_factory=list[Message])
+    config: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
+    version: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        if sum((bool(self.text), bool(self.messages), self.version is not None)) != 1:
+            raise ValueError("give one of: text, messages, or (for a label) version")
+        return self
+
+
+class Dataset(Document):
+    """A named set of cases; the evaluators own what a case holds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    description: str = ""
+    cases: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
+
+
+class Pattern(Document):
+    """A regular expression of our own to redact."""
+
+    name: Text
+    regex: Text
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as wrong:
+            raise ValueError(f"is no regular expression: {wrong}") from None
+        return value
+
+
+class Redaction(Document):
+    """What is removed from prompts and answers before they are stored."""
+
+    detectors: list[Text] = Field(default_factory=list[str])
+    patterns: list[Pattern] = Field(default_factory=list[Pattern])
+    drop_input: bool = False
+    drop_output: bool = False
+
+
+class Retention(Document):
+    """For how long rows are kept, in days; None: for ever."""
+
+    spans_days: Days | None = None
+    scores_days: Days | None = None
+    events_days: Days | None = None
+
+
+MODELS: dict[str, type[Document]] = {
+    "evaluator": Evaluator,
+    "alert": Alert,
+    "prompt": Prompt,
+    "dataset": Dataset,
+    "redaction": Redaction,
+    "retention": Retention,
+}

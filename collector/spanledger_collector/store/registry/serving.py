@@ -1,0 +1,164 @@
+"""Documents the gateway, the pricer and the budgets live by: upstream, route, budget, price, gpu_pool, key."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+
+from .fields import Document, EnvName, Finite, HttpUrl, Money, NoneWord, Positive, Scope, Share, Text
+
+Protocol = Literal["openai", "anthropic", "vllm"]
+BudgetField = Literal["team", "key_id", "user_id", "route", "feature"]
+RATES = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
+
+
+def _utc(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _date(value: object) -> object:
+    return f"{value}T00:00:00" if isinstance(value, str) and len(value) == 10 else value
+
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_date),
+    AfterValidator(_utc),
+    PlainSerializer(lambda value: value.astimezone(UTC).isoformat(), return_type=str),
+]
+"""An ISO 8601 date or date and time; UTC where it names no zone."""
+
+
+class Upstream(Document):
+    """A provider or an engine to call."""
+
+    base_url: Annotated[HttpUrl, Field(min_length=1)]
+    protocol: Protocol = "openai"
+    key_env: EnvName = ""
+    provider: str = ""
+    timeout_s: Positive = 120
+    first_token_timeout_s: Positive = 60
+    gpu_pool: str = ""
+    metrics_url: HttpUrl = ""
+    allow_private: bool = False
+
+    @property
+    def priced_as(self) -> str:
+        """The provider whose prices apply: the one named, else the protocol's own."""
+        return self.provider or self.protocol
+
+
+class Target(Document):
+    """One place a route may send a call to."""
+
+    upstream: Text
+    model: Text
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
+    role: Literal["primary", "fallback"] = "primary"
+
+
+class CacheRule(Document):
+    """How a route caches answers."""
+
+    exact: bool = True
+    ttl_s: Positive = 3600
+
+
+class QualityRule(Document):
+    """When a route's primary counts as degraded."""
+
+    score: Text
+    floor: Finite
+    window_s: Positive = 300
+    min_samples: Annotated[int, Field(ge=1)] = 20
+    cooldown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60
+
+
+class Route(Document):
+    """A public model name and where its calls go."""
+
+    targets: Annotated[list[Target], Field(min_length=1, max_length=100)]
+    cache: CacheRule | None = None
+    quality: QualityRule | None = None
+
+    @model_validator(mode="after")
+    def _can_serve(self) -> Self:
+        if not any(target.role == "primary" and target.weight > 0 for target in self.targets):
+            raise ValueError('a route needs a target with role "primary" and a weight above 0')
+        return self
+
+
+class Budget(Document):
+    """A limit on spend, over all calls whose fields equal ``scope``."""
+
+    amount: Annotated[Money, Field(gt=0)]
+    period: Literal["day", "week", "month", "total"] = "month"
+    scope: dict[BudgetField, Text] = Field(default_factory=dict[BudgetField, str])
+    alert_at: list[Share] = Field(default_factory=lambda: [0.5, 0.8, 1.0])
+    block_at: Annotated[Share | None, NoneWord] = 1.0
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if self.alert_at != sorted(set(self.alert_at)):
+            raise ValueError("alert_at must rise: [0.5, 0.8, 1.0]")
+        return self
+
+
+class Price(Document):
+    """A rate of our own, in USD per million tokens, for calls that start in ``from <= start < until``."""
+
+    provider: Text
+    model: Text
+    from_: Annotated[Moment | None, Field(alias="from")] = None
+    until: Moment | None = None
+    input: Money | None = None
+    cache_read: Money | None = None
+    cache_write: Money | None = None
+    cache_write_1h: Money | None = None
+    output: Money | None = None
+    reasoning: Money | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if all(getattr(self, rate) is None for rate in RATES):
+            raise ValueError(f"a price needs at least one rate: {', '.join(RATES)}")
+        if self.from_ and self.until and self.from_ >= self.until:
+            raise ValueError("from must be before until")
+        return self
+
+
+class GpuPool(Document):
+    """GPUs that cost money by the hour, and what runs on them."""
+
+    hardware: Text
+    count: Annotated[int, Field(ge=1)] = 1
+    usd_per_hour: Money
+    upstreams: list[Text] = Field(default_factory=list[str])
+    models: list[Text] = Field(default_factory=list[str])
+
+
+class Key(Document):
+    """Who may do what. The key itself is never stored, only its sha256."""
+
+    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    project: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^*]")]
+    team: str = ""
+    scopes: Annotated[list[Scope], Field(min_length=1)]
+    revoked: bool = False
+
+    @model_validator(mode="after")
+    def _scopes_once(self) -> Self:
+        self.scopes = sorted(set(self.scopes))
+        return self
+
+
+MODELS: dict[str, type[Document]] = {
+    "upstream": Upstream,
+    "route": Route,
+    "budget": Budget,
+    "price": Price,
+    "gpu_pool": GpuPool,
+    "key": Key,
+}
