@@ -1,0 +1,1 @@
+"""What Spanledger ships to those who test with it."""
