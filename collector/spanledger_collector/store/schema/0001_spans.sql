@@ -1,7 +1,7 @@
 -- One row per finished span; immutable, append only. Column names are the fields of CallRecord.
 -- NULL is unknown. Deduplication is by content token (non_replicated_deduplication_window) and by
 -- (trace_id, span_id) in the writer.
-CREATE TABLE spans (
+CREATE TABLE IF NOT EXISTS spans (
     organisation LowCardinality(String),
     project LowCardinality(String),
     team LowCardinality(String),

@@ -1,5 +1,5 @@
 -- Lean sums only: a wide rollup and latency sketches do not pay. They outlive the spans' TTL.
-CREATE TABLE cost_hour (
+CREATE TABLE IF NOT EXISTS cost_hour (
     project LowCardinality(String),
     team LowCardinality(String),
     hour DateTime('UTC'),
@@ -17,7 +17,7 @@ PARTITION BY toYYYYMM(hour)
 ORDER BY (project, team, hour)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW cost_hour_mv TO cost_hour AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS cost_hour_mv TO cost_hour AS
 SELECT
     project, team, toStartOfHour(toDateTime(start_time, 'UTC')) AS hour,
     count() AS calls, countIf(status = 'error') AS errors, countIf(cost_total IS NULL) AS unpriced,
@@ -32,7 +32,7 @@ FROM spans
 WHERE billable
 GROUP BY project, team, hour;
 
-CREATE TABLE cost_day (
+CREATE TABLE IF NOT EXISTS cost_day (
     project LowCardinality(String),
     team LowCardinality(String),
     day Date,
@@ -53,7 +53,7 @@ PARTITION BY toYYYYMM(day)
 ORDER BY (project, day, team, provider, model, purpose)
 SETTINGS non_replicated_deduplication_window = 10000;
 
-CREATE MATERIALIZED VIEW cost_day_mv TO cost_day AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS cost_day_mv TO cost_day AS
 SELECT
     project, team, toDate(start_time, 'UTC') AS day, provider,
     if(response_model = '', request_model, response_model) AS model, purpose,

@@ -1,5 +1,5 @@
 -- Small and corrected now and then: the newest version of a score_id wins; read with FINAL.
-CREATE TABLE scores (
+CREATE TABLE IF NOT EXISTS scores (
     project LowCardinality(String),
     score_id String,
     trace_id FixedString(16),

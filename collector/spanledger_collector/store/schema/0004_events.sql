@@ -1,5 +1,5 @@
 -- The audit trail. An event_id is deterministic where an event may be told twice.
-CREATE TABLE events (
+CREATE TABLE IF NOT EXISTS events (
     project LowCardinality(String),
     event_id String,
     time DateTime64(9, 'UTC'),
@@ -19,7 +19,7 @@ ORDER BY (project, time, event_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- What could never be written or run, with its reason; nothing is dropped in silence.
-CREATE TABLE dead_letters (
+CREATE TABLE IF NOT EXISTS dead_letters (
     project LowCardinality(String),
     time DateTime64(9, 'UTC'),
     source LowCardinality(String), -- ingest | task

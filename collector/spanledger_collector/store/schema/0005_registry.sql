@@ -1,6 +1,6 @@
 -- Everything a person configures. Append only: a change is a new version, so history, diff,
 -- rollback and audit come for free. The highest version of (project, kind, name) is current.
-CREATE TABLE registry (
+CREATE TABLE IF NOT EXISTS registry (
     project LowCardinality(String),
     kind LowCardinality(String),
     name String,

@@ -1,5 +1,5 @@
 -- Jobs the planner made, each with a deterministic id; the newest state wins; read with FINAL.
-CREATE TABLE eval_jobs (
+CREATE TABLE IF NOT EXISTS eval_jobs (
     project LowCardinality(String),
     job_id String,
     evaluator LowCardinality(String),
@@ -18,7 +18,7 @@ ORDER BY (project, evaluator, time, job_id)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 -- What a vLLM engine said of itself, for GPU cost and for the pages.
-CREATE TABLE engine_samples (
+CREATE TABLE IF NOT EXISTS engine_samples (
     project LowCardinality(String),
     gpu_pool LowCardinality(String),
     upstream LowCardinality(String),

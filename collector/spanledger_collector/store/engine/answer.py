@@ -1,0 +1,128 @@
+"""What a worker thread tells about an answer in; ASGI messages out, with back-pressure both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from .codec import choose_encoding, compressor
+from .errors import EngineError
+from .request import Head
+from .runner import Gone, Summary
+
+_AHEAD = 8  # pieces a worker may be ahead of a slow client
+
+Piece = tuple[str | None, Summary] | bytes | EngineError | None
+"""The head, then pieces of the body, then None; an error at any place."""
+
+
+class Answer:
+    """One answer on its way from a worker thread (``start``, ``send``, ``end``) to the event loop (``next``)."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
+        self._room = threading.Semaphore(_AHEAD)
+        self._gone = threading.Event()
+
+    def start(self, output_format: str | None, summary: Summary) -> None:
+        """See ``runner.Sink``."""
+        self._put((output_format, summary))
+
+    def send(self, data: bytes) -> None:
+        """See ``runner.Sink``; waits while the client is ``_AHEAD`` pieces behind."""
+        self._room.acquire()
+        self._put(data)
+
+    def end(self, error: EngineError | None = None) -> None:
+        """No more pieces; with an error, after or instead of them."""
+        self._loop.call_soon_threadsafe(self._pieces.put_nowait, error)
+
+    def leave(self) -> None:
+        """The client is away: wake a waiting worker, and let it raise ``Gone``."""
+        self._gone.set()
+        self._room.release()
+
+    async def next(self) -> Piece:
+        """The next piece, in order."""
+        piece = await self._pieces.get()
+        if isinstance(piece, bytes):
+            self._room.release()
+        return piece
+
+    def _put(self, piece: Piece) -> None:
+        if self._gone.is_set():
+            raise Gone
+        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+
+
+class Reply:
+    """Writes one answer as ASGI messages."""
+
+    def __init__(self, head: Head, query_id: str, send: Any) -> None:
+        self._send = send
+        self._query_id = query_id
+        self._tag = secrets.token_hex(8)
+        wants = head.params.get("enable_http_compression") == "1"
+        self._encoding = choose_encoding(head.headers.get("accept-encoding", "")) if wants else ""
+        self._compressor = compressor("")
+        self.started = False
+
+    async def start(self, output_format: str | None, summary: Summary) -> None:
+        """Status 200 and the headers; nothing is on the wire before this."""
+        headers = {"x-clickhouse-summary": summary.as_header(), "x-clickhouse-exception-tag": self._tag}
+        if output_format is not None:
+            headers["x-clickhouse-format"] = output_format
+            headers["content-type"] = "text/plain; charset=UTF-8"
+            if self._encoding:
+                headers["content-encoding"] = self._encoding
+                self._compressor = compressor(self._encoding)
+        await self._start(200, headers)
+
+    async def piece(self, data: bytes) -> None:
+        """The next bytes of the body."""
+        if self._compressor is not None:
+            data = self._compressor.compress(data)
+        if data:
+            await self._body(data, more=True)
+
+    async def finish(self) -> None:
+        """The end of a body that is complete."""
+        await self._body(self._compressor.flush() if self._compressor is not None else b"", more=False)
+
+    async def fail(self, error: EngineError) -> None:
+        """Refuse with a status, or, where the head is out already, with ClickHouse's marked block."""
+        if self.started:
+            await self.piece(_marked(error, self._tag))
+            await self.finish()
+            return
+        text = error.text.encode() + b"\n"
+        headers = {
+            "x-clickhouse-exception-code": str(error.code),
+            "content-type": "text/plain; charset=UTF-8",
+            "content-length": str(len(text)),
+        }
+        await self._start(error.status, headers)
+        await self._body(text, more=False)
+
+    async def _start(self, status: int, headers: Mapping[str, str]) -> None:
+        self.started = True
+        common = {
+            "x-clickhouse-query-id": self._query_id,
+            "x-clickhouse-timezone": "UTC",
+            "x-clickhouse-server-display-name": "spanledger",
+        }
+        pairs = [(name.encode(), value.encode()) for name, value in (common | dict(headers)).items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+
+    async def _body(self, data: bytes, *, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+def _marked(error: EngineError, tag: str) -> bytes:
+    text = error.text.encode()
+    head = f"\r\n__exception__\r\n{tag}\r\n".encode()
+    return head + text + f"\n{len(text)} {tag}\r\n__exception__\r\n".encode()

