@@ -1,0 +1,68 @@
+"""A route, its state and its targets' health in; the targets to try, in order, out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from spanledger.serving.health import HealthBook
+from spanledger.serving.snapshot import Route, Target
+
+StateName = Literal["primary", "fallback"]
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class RouteState:
+    """What the workers decided about a route; ``since`` is in ns, empty texts are unknown."""
+
+    state: StateName = "primary"
+    reason: str = ""
+    since: int = 0
+    event_id: str = ""
+
+
+PRIMARY = RouteState()
+
+
+def name_of(target: Target) -> str:
+    """How a target is called in health records, metrics and headers."""
+    return f"{target.upstream}/{target.model}"
+
+
+def order(route: Route, *, state: RouteState, health: HealthBook, now: float, draw: float) -> list[Target]:
+    """Every target of the route, the one to ask first first.
+
+    Primaries come first, the first of them drawn by weight (``draw`` in [0, 1)); a route whose state is
+    ``fallback`` asks its fallbacks first. Targets that cool down come last, the least bad of them first.
+    """
+    primaries = _drawn([t for t in route.targets if t.role == "primary"], draw)
+    fallbacks = [t for t in route.targets if t.role == "fallback"]
+    wanted = fallbacks + primaries if state.state == "fallback" else primaries + fallbacks
+    cooling = {name_of(t) for t in wanted if health.state(name_of(t), now) == "open"}
+    if not cooling:
+        return wanted
+    ready = [t for t in wanted if name_of(t) not in cooling]
+    rest = [t for t in wanted if name_of(t) in cooling]
+    return ready + sorted(rest, key=lambda t: health.badness(name_of(t), now))
+
+
+def sticky_draw(route: str, subject: str) -> float:
+    """The draw of one user or session on one route: always the same, spread evenly over subjects."""
+    digest = hashlib.blake2b(f"{route}\0{subject}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _drawn(targets: Sequence[Target], draw: float) -> list[Target]:
+    if len(targets) < 2:
+        return list(targets)
+    total = sum(max(0.0, t.weight) for t in targets)
+    point, first = draw * total, targets[0]
+    for target in targets:
+        point -= max(0.0, target.weight)
+        if point < 0:
+            first = target
+            break
+    rest = [t for t in targets if t is not first]
+    return [first, *sorted(rest, key=lambda t: t.weight <= 0)]
