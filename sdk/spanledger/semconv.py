@@ -48,6 +48,7 @@ OUTPUT_AUDIO_TOKENS = "spanledger.usage.output_audio_tokens"
 IMAGE_UNITS = "spanledger.usage.image_units"
 CACHE_WRITE_1H_TOKENS = "spanledger.usage.cache_write_1h_tokens"
 USAGE_ESTIMATED = "spanledger.usage.estimated"
+PROJECT = "spanledger.project"  # whose call it is; obeyed only from a key with scope admin: the gateway's own
 TEAM = "spanledger.team"
 FEATURE = "spanledger.feature"
 CUSTOMER_ID = "spanledger.customer_id"

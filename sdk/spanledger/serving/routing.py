@@ -15,9 +15,13 @@ StateName = Literal["primary", "fallback"]
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class RouteState:
-    """What the workers decided about a route; ``since`` is in ns, empty texts are unknown."""
+    """What the workers decided about a route; ``since`` is in ns, empty texts are unknown.
+
+    While the state is ``fallback`` a share ``canary`` of the calls still goes to the primary.
+    """
 
     state: StateName = "primary"
+    canary: float = 0.0
     reason: str = ""
     since: int = 0
     event_id: str = ""
@@ -31,15 +35,25 @@ def name_of(target: Target) -> str:
     return f"{target.upstream}/{target.model}"
 
 
-def order(route: Route, *, state: RouteState, health: HealthBook, now: float, draw: float) -> list[Target]:
+def order(
+    route: Route,
+    *,
+    state: RouteState,
+    health: HealthBook,
+    now: float,
+    draw: float,
+    canary_draw: float = 1.0,
+) -> list[Target]:
     """Every target of the route, the one to ask first first.
 
     Primaries come first, the first of them drawn by weight (``draw`` in [0, 1)); a route whose state is
-    ``fallback`` asks its fallbacks first. Targets that cool down come last, the least bad of them first.
+    ``fallback`` asks its fallbacks first, unless ``canary_draw`` makes this call a canary. Targets that
+    cool down come last, the least bad of them first.
     """
     primaries = _drawn([t for t in route.targets if t.role == "primary"], draw)
     fallbacks = [t for t in route.targets if t.role == "fallback"]
-    wanted = fallbacks + primaries if state.state == "fallback" else primaries + fallbacks
+    on_fallback = state.state == "fallback" and canary_draw >= state.canary
+    wanted = fallbacks + primaries if on_fallback else primaries + fallbacks
     cooling = {name_of(t) for t in wanted if health.state(name_of(t), now) == "open"}
     if not cooling:
         return wanted
