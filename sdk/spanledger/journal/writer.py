@@ -1,0 +1,151 @@
+"""The application's side of the journal: records in, bounded segments on disk, exact counts out."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from spanledger.journal.segment import (
+    ATTEMPTS,
+    CLOSED,
+    COMMITTED,
+    COUNT,
+    EXPIRED,
+    HEADER,
+    REJECTED,
+    SHIPPED,
+    SHIPPED_COUNT,
+    STATUS,
+    SUFFIX,
+    Segment,
+)
+from spanledger.settings import Settings
+
+_FIRST_BYTES, _SEGMENT_BYTES = 1 << 19, 2 << 20
+_STALE_NEW_S = 3600
+
+
+def destination(settings: Settings) -> Path:
+    """The folder for this endpoint and key: spans of one tenant are never sent with another's key."""
+    digest = hashlib.sha256(f"{settings.endpoint}\0{settings.key}".encode()).hexdigest()
+    return settings.journal_dir / digest[:16]
+
+
+class JournalFull(Exception):
+    """The folder holds as much as it may."""
+
+
+class Journal:
+    """Appends records for one process. The caller holds a lock around every method.
+
+    Raises:
+        OSError: from `append`, when the disk is full, read-only or not there.
+    """
+
+    def __init__(self, directory: Path, resource: bytes, limit_bytes: int) -> None:
+        self.directory = directory
+        self._resource = resource
+        self._limit_bytes = limit_bytes
+        self._sequence = 0
+        self._active: Segment | None = None
+        self._retired: list[Segment] = []
+        self._offset = 0
+        self._count = 0
+        self._done = [0, 0, 0]  # shipped, rejected, expired of segments that are over
+
+    def append(self, record: bytes) -> None:
+        """Store one record; on return it survives the death of this process.
+
+        Raises:
+            JournalFull: the folder's limit is reached; the record is not stored.
+            OSError: there is no disk to store it on.
+        """
+        active = self._active
+        end = self._offset + len(record)
+        if active is None or end > active.size:
+            active = self._rotate(len(record))
+            end = self._offset + len(record)
+        active.data[self._offset : end] = record
+        self._offset = end
+        self._count += 1
+        words = active.words
+        words[COUNT] = self._count
+        words[COMMITTED] = end
+
+    def _rotate(self, needed: int) -> Segment:
+        fresh = self._create(max(_SEGMENT_BYTES if self._sequence else _FIRST_BYTES, HEADER + needed))
+        self._retire()
+        self._active, self._offset, self._count = fresh, HEADER, 0
+        return fresh
+
+    def _create(self, size: int) -> Segment:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._used() + size > self._limit_bytes:
+            raise JournalFull
+        self._sequence += 1
+        now = time.time_ns()
+        name = f"{now:020d}-{os.getpid()}-{self._sequence}{SUFFIX}"
+        return Segment.create(self.directory / name, size, self._resource, now)
+
+    def _used(self) -> int:
+        total, now = 0, time.time()
+        with os.scandir(self.directory) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    facts = entry.stat(follow_symlinks=False)
+                    total += facts.st_size
+                    # A process died between creating a segment and showing it: it holds no span.
+                    if entry.name.endswith(".new") and now - facts.st_mtime > _STALE_NEW_S:
+                        os.unlink(entry.path)
+        return total
+
+    def _retire(self) -> None:
+        if self._active is not None:
+            self._active.words[CLOSED] = 1
+            self._active.shrink_to_header()
+            self._retired.append(self._active)
+            self._active = None
+        for segment in [s for s in self._retired if s.words[SHIPPED] >= s.words[COMMITTED]]:
+            self._retired.remove(segment)
+            self._add(segment, self._done)
+            segment.close()
+
+    @staticmethod
+    def _add(segment: Segment, totals: list[int]) -> None:
+        words = segment.words
+        for position, word in enumerate((SHIPPED_COUNT, REJECTED, EXPIRED)):
+            totals[position] += words[word]
+
+    def totals(self) -> tuple[int, int, int]:
+        """Spans of this process that were shipped, rejected by the collector, and removed for their age."""
+        totals = list(self._done)
+        for segment in self._open():
+            self._add(segment, totals)
+        return totals[0], totals[1], totals[2]
+
+    def drained(self) -> bool:
+        """Whether everything this process recorded was taken."""
+        return all(s.words[SHIPPED] >= s.words[COMMITTED] for s in self._open())
+
+    def last_status(self) -> tuple[int, int]:
+        """(attempts so far, last HTTP status; 0 no answer) of what this process has waiting."""
+        attempts = sum(s.words[ATTEMPTS] for s in self._open())
+        waiting = [s.words[STATUS] for s in self._open() if s.words[SHIPPED] < s.words[COMMITTED]]
+        return attempts, (waiting[0] if waiting else 200)
+
+    def _open(self) -> list[Segment]:
+        return [*self._retired, self._active] if self._active else list(self._retired)
+
+    def finish(self) -> None:
+        """Say that no more will come, so that the shipper may remove the files."""
+        self._retire()
+
+    def forget(self) -> None:
+        """In a forked child: the segments are the parent's. Let go of them, and of its lock on them."""
+        for segment in self._open():
+            segment.close()
+        self._active, self._retired, self._done = None, [], [0, 0, 0]
+        self._sequence = 0
