@@ -65,6 +65,7 @@ class Sink:
             self.requests.append(request)
             partial = ExportTracePartialSuccess(rejected_spans=self.partial_rejected)
             answer = ExportTraceServiceResponse(partial_success=partial if self.partial_rejected else None)
+            self.partial_rejected = 0
             return 200, answer.SerializeToString()
 
 

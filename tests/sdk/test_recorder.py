@@ -44,7 +44,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         recorder.close(0)
 
 
-def record(recorder: Recorder, count: int = 1, name: str = "call", **facts: Any) -> None:
+def record(recorder: Recorder, count: int = 1, name: str = "call", attributes: Any = None) -> None:
     for number in range(count):
         now = time.time_ns()
         recorder.record(
@@ -53,7 +53,7 @@ def record(recorder: Recorder, count: int = 1, name: str = "call", **facts: Any)
             span_id=ids.new_span_id(),
             start_time=now - 1000,
             end_time=now,
-            **({"attributes": {"number": number}} | facts),
+            attributes=attributes or {"number": number},
         )
 
 
