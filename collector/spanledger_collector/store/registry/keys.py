@@ -38,7 +38,7 @@ class KeysUnavailableError(Exception):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Key:
-    """Who is asking. ``operator``: may name any project, because the key stands in project ``*``."""
+    """Who is asking. ``operator``: may use its scopes in any project, for the key stands in project ``*``."""
 
     id: str
     project: str
@@ -84,7 +84,7 @@ def directory_of(documents: Iterable[Version]) -> dict[str, Key]:
             project=row.document["project"],
             team=row.document.get("team", ""),
             scopes=scopes,
-            operator=row.project == SHARED and "admin" in scopes,
+            operator=row.project == SHARED,
         )
     return found
 

@@ -1,0 +1,27 @@
+"""The query API as a FastAPI application: a read-only client, the registry and the keys in."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from spanledger_collector.store.reads.asking import Client
+from spanledger_collector.store.registry.keys import KeyDirectory
+from spanledger_collector.store.registry.registry import Registry
+
+from . import calls, documents, ledger, problems
+from .snapshots import Snapshots
+
+
+def build(client: Client, registry: Registry, keys: KeyDirectory) -> FastAPI:
+    """The application with every path under /api/ and OpenAPI at /openapi.json.
+
+    ``client`` is read-only and shared by threads; ``keys`` is started and stopped by the caller.
+    Further routes may be mounted beside it.
+    """
+    app = FastAPI(title="Spanledger", summary="The ledger of every LLM call.", docs_url=None, redoc_url=None)
+    app.state.client, app.state.registry, app.state.keys = client, registry, keys
+    app.state.snapshots = Snapshots(registry)
+    problems.install(app)
+    for router in (documents.router, calls.router, ledger.router):
+        app.include_router(router)
+    return app
