@@ -7,36 +7,11 @@ identifier comes from a fixed table in the read's own module, never from a calle
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
+
+from spanledger_collector.store.clickhouse import Client as Client
 
 Row = dict[str, Any]
-
-
-class Answer(Protocol):
-    """What a client gives back: column names and rows."""
-
-    @property
-    def column_names(self) -> Sequence[str]:
-        """The names, in the order of the values."""
-        ...
-
-    @property
-    def result_rows(self) -> Sequence[Sequence[Any]]:
-        """The rows."""
-        ...
-
-
-class Client(Protocol):
-    """The part of a clickhouse-connect client that reads need."""
-
-    def query(
-        self,
-        query: str,
-        parameters: dict[str, Any] | None = None,
-        settings: dict[str, Any] | None = None,
-    ) -> Answer:
-        """Run one statement that returns rows."""
-        ...
 
 
 def ask(

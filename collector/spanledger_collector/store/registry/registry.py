@@ -10,30 +10,14 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
-from spanledger_collector.store.reads import asking
+from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.asking import ask, ask_one
 
 from .documents import SHARED
 from .errors import ConflictError, DocumentError, InUseError, NotFoundError, Problem
 from .plan import Address, Change, Draft, Version, plan, references
-
-
-class Client(asking.Client, Protocol):
-    """The part of a clickhouse-connect client that the registry needs."""
-
-    def insert(
-        self,
-        table: str,
-        data: Sequence[Sequence[Any]],
-        column_names: Sequence[str],
-        *,
-        settings: dict[str, Any] | None = None,
-    ) -> Any:
-        """Insert rows."""
-        ...
-
 
 Announce = Callable[[str, str, str], None]
 """Called with project, kind and name after a change is stored; must not raise."""
