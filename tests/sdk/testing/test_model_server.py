@@ -43,7 +43,8 @@ def client(server: ModelServer) -> Iterator[openai.OpenAI]:
 
 
 def chat(client: openai.OpenAI, **more: Any) -> Any:
-    return client.chat.completions.create(model="m", messages=ASK, **more)
+    done: Any = client.chat.completions.create(model="m", messages=ASK, **more)  # whole or a stream
+    return done
 
 
 def scrape(server: ModelServer) -> dict[str, float]:

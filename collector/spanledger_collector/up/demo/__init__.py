@@ -1,0 +1,1 @@
+"""What `spanledger up --demo` adds: stand-in models, documents and traffic."""
