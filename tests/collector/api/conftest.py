@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -14,6 +17,7 @@ from spanledger_collector.store.registry.keys import KeyDirectory, new_key
 from spanledger_collector.store.registry.plan import Draft
 from spanledger_collector.store.registry.registry import Registry
 from tests.conftest import Store
+from tests.servers import free_port
 
 BOOTSTRAP = "sl_bootstrap_0123456789"
 
@@ -59,6 +63,22 @@ def client_for(app: FastAPI, registry: Registry, keys: KeyDirectory) -> ClientFo
 @pytest.fixture
 def operator(app: FastAPI) -> TestClient:
     return TestClient(app, headers={"Authorization": f"Bearer {BOOTSTRAP}"}, raise_server_exceptions=False)
+
+
+@pytest.fixture
+def served(app: FastAPI, keys: KeyDirectory) -> Iterator[str]:
+    """The API on a real port; keys are looked up fresh, as in a running collector."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    keys.start()
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+    keys.stop()
 
 
 @pytest.fixture

@@ -50,19 +50,11 @@ def test_a_stale_base_version_is_a_conflict(operator: TestClient) -> None:
 
 
 def test_invalid_documents_are_refused_with_every_place(operator: TestClient) -> None:
-    answer = operator.post(
-        "/api/registry/apply",
-        json={
-            "documents": [
-                {
-                    "kind": "upstream",
-                    "name": "x",
-                    "document": {"base_url": "ftp://x", "key_env": "sk-secret"},
-                },
-                {"kind": "rout", "name": "y", "document": {}},
-            ]
-        },
-    )
+    documents: list[dict[str, Any]] = [
+        {"kind": "upstream", "name": "x", "document": {"base_url": "ftp://x", "key_env": "sk-secret"}},
+        {"kind": "rout", "name": "y", "document": {}},
+    ]
+    answer = operator.post("/api/registry/apply", json={"documents": documents})
     assert answer.status_code == 422
     found = {(entry["kind"], entry["path"]) for entry in answer.json()["errors"]}
     assert found == {("upstream", "base_url"), ("upstream", "key_env"), ("rout", "")}
