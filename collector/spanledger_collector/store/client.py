@@ -77,6 +77,7 @@ def _arguments(settings: StoreSettings, profile: Profile) -> dict[str, Any]:
         "database": settings.database,
         "settings": dict(profile.settings),
         "compress": not _is_loopback(settings.host),  # on loopback it costs more than it saves
+        "tz_mode": "aware",  # times come back as UTC, never as naive ones
         "autogenerate_session_id": False,  # a session allows one statement at a time
         "client_name": "spanledger",
     }

@@ -64,12 +64,25 @@ class Reply:
 
     def __init__(self, head: Head, query_id: str, send: Any) -> None:
         self._send = send
-        self._query_id = query_id
+        self.query_id = query_id
         self._tag = secrets.token_hex(8)
         wants = head.params.get("enable_http_compression") == "1"
         self._encoding = choose_encoding(head.headers.get("accept-encoding", "")) if wants else ""
         self._compressor = compressor("")
         self.started = False
+
+    async def write(self, answer: Answer) -> None:
+        """Write all of an answer; raises its ``EngineError``, or ``Gone`` when it has no head."""
+        while (piece := await answer.next()) is not None:
+            if isinstance(piece, EngineError):
+                raise piece
+            if isinstance(piece, bytes):
+                await self.piece(piece)
+            else:
+                await self.start(*piece)
+        if not self.started:
+            raise Gone
+        await self.finish()
 
     async def start(self, output_format: str | None, summary: Summary) -> None:
         """Status 200 and the headers; nothing is on the wire before this."""
@@ -96,8 +109,10 @@ class Reply:
     async def fail(self, error: EngineError) -> None:
         """Refuse with a status, or, where the head is out already, with ClickHouse's marked block."""
         if self.started:
+            # The body is left without its end on purpose: a client that does not know the mark sees it cut.
             await self.piece(_marked(error, self._tag))
-            await self.finish()
+            if self._compressor is not None:
+                await self._body(self._compressor.flush(), more=True)
             return
         text = error.text.encode() + b"\n"
         headers = {
@@ -111,7 +126,7 @@ class Reply:
     async def _start(self, status: int, headers: Mapping[str, str]) -> None:
         self.started = True
         common = {
-            "x-clickhouse-query-id": self._query_id,
+            "x-clickhouse-query-id": self.query_id,
             "x-clickhouse-timezone": "UTC",
             "x-clickhouse-server-display-name": "spanledger",
         }
@@ -120,6 +135,13 @@ class Reply:
 
     async def _body(self, data: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+
+async def plain(send: Any, status: int, body: bytes) -> None:
+    """Answer without a statement."""
+    headers = [(b"content-type", b"text/plain; charset=UTF-8"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _marked(error: EngineError, tag: str) -> bytes:

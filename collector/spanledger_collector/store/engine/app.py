@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .answer import Answer, Reply
+from .answer import Answer, Reply, plain
 from .codec import inflate
 from .errors import BODY_TOO_LARGE, TOO_MANY_QUERIES, UNKNOWN, EngineError, refusal
-from .handles import Handles
+from .handles import Handle, Handles
+from .metrics import Metrics
 from .request import Head, read_head, read_request
-from .runner import Gone, run
+from .runner import Gone, Runner
+from .running import Running, Work
 from .settings import EngineSettings
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,9 @@ log = logging.getLogger(__name__)
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+_STOP_READS_S = 1.0
+_STOP_WRITES_S = 5.0
 
 
 class EngineApp:
@@ -31,9 +36,18 @@ class EngineApp:
         self._settings = settings
         self._token = settings.token.get_secret_value()
         self._reader_token = settings.reader_token.get_secret_value()
-        self._threads = ThreadPoolExecutor(settings.handles, thread_name_prefix="engine")
-        self._handles = Handles(settings.data, settings.handles)
-        self._busy = 0
+        defaults = {
+            "implicit_select": "0",  # without it `syntax err` reads as SELECT syntax AS err
+            "max_memory_usage": str(settings.statement_memory),
+        }
+        self._handles = Handles(settings.data, settings.handles, defaults)
+        self._running = Running(Handle(settings.data, "control", defaults))
+        # Long reads must not keep inserts waiting, so inserts have threads of their own.
+        lane = max(1, settings.handles // 4)
+        self._inserts = ThreadPoolExecutor(lane, thread_name_prefix="insert")
+        self._others = ThreadPoolExecutor(max(1, settings.handles - lane), thread_name_prefix="statement")
+        self._buffered = 0
+        self._metrics = Metrics()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
@@ -52,85 +66,126 @@ class EngineApp:
             await send({"type": "lifespan.startup.complete"})
 
     def close(self) -> None:
-        """Let running statements end, then close the engine; parts written are on disk already."""
-        self._threads.shutdown(wait=True)
+        """Stop reads, give writes some seconds to end, then close the engine."""
+        works = self._running.all()
+        self._running.cancel([work for work in works if work.reads], _STOP_READS_S)
+        if not self._running.wait(works, _STOP_WRITES_S):
+            self._running.cancel(works, _STOP_WRITES_S)
+        self._inserts.shutdown(wait=True)
+        self._others.shutdown(wait=True)
+        self._running.close()
         self._handles.close()
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         head = read_head(scope["method"], scope["query_string"], scope["headers"])
-        if scope["path"] == "/ping" or (head.method == "GET" and not scope["query_string"]):
-            await _ok(send)
+        answer = self._without_statement(scope["path"], head)
+        if answer is not None:
+            await plain(send, *answer)
             return
         reply = Reply(head, head.params.get("query_id") or str(uuid.uuid4()), send)
+        error: EngineError | None = None
         try:
-            head.authenticate(self._token, self._reader_token)
-            body = await self._read_body(head, receive)
-            self._admit()
-            try:
-                await self._answer(head, body, reply, receive)
-            finally:
-                self._busy -= 1
+            await self._statement(head, reply, receive)
         except EngineError as refused:
-            await reply.fail(refused)
+            error = refused
         except Gone:
+            self._metrics.left.inc()
             return
         except Exception as bug:  # the edge of an HTTP request: answered, logged, survived
             log.exception("a request failed")
-            await reply.fail(
-                EngineError(UNKNOWN, f"Code: {UNKNOWN}. DB::Exception: {bug!r} (UNKNOWN_EXCEPTION)")
-            )
+            error = EngineError(UNKNOWN, f"Code: {UNKNOWN}. DB::Exception: {bug!r} (UNKNOWN_EXCEPTION)")
+        self._metrics.count(error)
+        if error is not None:
+            await reply.fail(error)
 
-    async def _read_body(self, head: Head, receive: Receive) -> bytes:
-        limit = self._settings.max_body
+    def _without_statement(self, path: str, head: Head) -> tuple[int, bytes] | None:
+        if path == "/ping" or (path == "/" and head.method in ("GET", "HEAD") and not head.params):
+            return 200, b"Ok.\n"
+        if path == "/metrics":
+            return 200, self._metrics.text(len(self._running), self._buffered)
+        if path not in ("", "/"):
+            return 404, f"There is no handle {path}\n".encode()
+        return None
+
+    async def _statement(self, head: Head, reply: Reply, receive: Receive) -> None:
+        head.authenticate(self._token, self._reader_token)
+        if len(self._running) >= self._settings.handles + self._settings.queue:
+            raise refusal(
+                TOO_MANY_QUERIES,
+                f"{len(self._running)} statements run or wait already "
+                "(SPANLEDGER_ENGINE_HANDLES, SPANLEDGER_ENGINE_QUEUE)",
+            )
+        work = self._running.add(reply.query_id)
+        taken = 0
+        try:
+            body = await self._read_body(receive)
+            taken = len(body)
+            await self._answer(head, body, reply, receive, work)
+        finally:
+            self._buffered -= taken
+            self._running.remove(work)
+
+    async def _read_body(self, receive: Receive) -> bytes:
+        """The whole body; what it takes is counted in ``_buffered`` until the caller gives it back."""
         pieces: list[bytes] = []
         size = 0
         more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Gone
-            pieces.append(message.get("body", b""))
-            size += len(pieces[-1])
-            more = message.get("more_body", False)
-            if size > limit:
-                raise refusal(BODY_TOO_LARGE, f"the body is over {limit} bytes (SPANLEDGER_ENGINE_MAX_BODY)")
-        return b"".join(pieces)
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                piece: bytes = message.get("body", b"")
+                more = message.get("more_body", False)
+                pieces.append(piece)
+                size += len(piece)
+                self._buffered += len(piece)
+                self._check_size(size)
+        except BaseException:
+            self._buffered -= size
+            raise
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _admit(self) -> None:
-        if self._busy >= self._settings.handles + self._settings.queue:
+    def _check_size(self, size: int) -> None:
+        limit = self._settings.max_body
+        if size > limit:
+            raise refusal(BODY_TOO_LARGE, f"the body is over {limit} bytes (SPANLEDGER_ENGINE_MAX_BODY)")
+        if self._buffered > self._settings.max_buffered:
             raise refusal(
                 TOO_MANY_QUERIES,
-                f"{self._busy} statements run or wait already (SPANLEDGER_ENGINE_HANDLES, SPANLEDGER_ENGINE_QUEUE)",
+                f"requests hold {self._buffered} bytes already (SPANLEDGER_ENGINE_MAX_BUFFERED)",
             )
-        self._busy += 1
 
-    async def _answer(self, head: Head, body: bytes, reply: Reply, receive: Receive) -> None:
+    async def _answer(self, head: Head, body: bytes, reply: Reply, receive: Receive, work: Work) -> None:
         loop = asyncio.get_running_loop()
         answer = Answer(loop)
-        work = loop.run_in_executor(self._threads, self._work, head, body, answer)
-        watch = asyncio.create_task(_watch(receive, answer))
+        lane = self._inserts if head.inserts or body[:6].upper() == b"INSERT" else self._others
+        job = loop.run_in_executor(lane, self._work, head, body, answer, work)
+        watch = asyncio.create_task(self._watch(receive, answer, work))
         try:
-            while (piece := await answer.next()) is not None:
-                if isinstance(piece, EngineError):
-                    raise piece
-                if isinstance(piece, bytes):
-                    await reply.piece(piece)
-                else:
-                    await reply.start(*piece)
-            if reply.started:
-                await reply.finish()
+            await reply.write(answer)
         finally:
             watch.cancel()
-            await work
+            answer.leave()
+            await job
 
-    def _work(self, head: Head, body: bytes, answer: Answer) -> None:
+    async def _watch(self, receive: Receive, answer: Answer, work: Work) -> None:
+        """When the client goes away: free its worker at once, and end the statement unless it writes."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        answer.leave()
+        if work.reads:
+            await asyncio.to_thread(self._running.cancel, [work], _STOP_WRITES_S)
+
+    def _work(self, head: Head, body: bytes, answer: Answer, work: Work) -> None:
         """In a worker thread: one statement from its body to the last piece of its answer."""
         error: EngineError | None = None
         try:
-            plain = inflate(body, head.headers.get("content-encoding", ""), self._settings.max_body)
-            request = read_request(head, plain, "")
+            work.check()
+            sent = inflate(body, head.headers.get("content-encoding", ""), self._settings.max_body)
+            request = read_request(head, sent)
             with self._handles.lease() as handle:
-                run(request, handle, answer)
+                Runner(request, handle, answer, work, self._running).run()
         except EngineError as refused:
             error = refused
         except Gone:
@@ -140,17 +195,3 @@ class EngineApp:
             error = EngineError(UNKNOWN, f"Code: {UNKNOWN}. DB::Exception: {bug!r} (UNKNOWN_EXCEPTION)")
         finally:
             answer.end(error)
-
-
-async def _watch(receive: Receive, answer: Answer) -> None:
-    """Tell the worker when the client goes away."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    answer.leave()
-
-
-async def _ok(send: Send) -> None:
-    body = b"Ok.\n"
-    headers = [(b"content-type", b"text/plain; charset=UTF-8"), (b"content-length", b"4")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

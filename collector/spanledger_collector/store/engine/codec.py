@@ -10,7 +10,10 @@ from typing import Protocol, cast
 import lz4.frame
 import zstandard
 
-from .errors import BAD_REQUEST, BODY_TOO_LARGE, UNKNOWN_FORMAT_OF_BODY, refusal
+from .errors import BAD_REQUEST, BODY_TOO_LARGE, NOT_IMPLEMENTED, refusal
+
+_CUT = "it ends too early"
+_ZSTD_STEP = 1024
 
 
 class Compressor(Protocol):
@@ -43,17 +46,38 @@ def _read(body: bytes, encoding: str, size: int) -> bytes:
         case "lz4":
             return lz4.frame.LZ4FrameFile(io.BytesIO(body)).read(size)
         case "zstd":
-            source = zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True)
-            return io.BufferedReader(cast(io.RawIOBase, source)).read(size)
+            return _unzstd(body, size)
         case "gzip":
             return gzip.GzipFile(fileobj=io.BytesIO(body)).read(size)
         case "deflate":
-            return zlib.decompressobj().decompress(body, size)
+            stream = zlib.decompressobj()
+            plain = stream.decompress(body, size)
+            if not stream.eof and len(plain) < size:
+                raise EOFError(_CUT)
+            return plain
         case _:
             raise refusal(
-                UNKNOWN_FORMAT_OF_BODY,
+                NOT_IMPLEMENTED,
                 f"Content-Encoding {encoding!r}: allowed are lz4, zstd, gzip, deflate",
             )
+
+
+def _unzstd(body: bytes, size: int) -> bytes:
+    """All frames of a body, in small steps because one byte may stand for very many; stops after ``size``."""
+    plain = bytearray()
+    frame: zstandard.ZstdDecompressionObj | None = None
+    for start in range(0, len(body), _ZSTD_STEP):
+        data = body[start : start + _ZSTD_STEP]
+        while data:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            plain += frame.decompress(data)
+            if len(plain) >= size:
+                return bytes(plain[:size])
+            data = frame.unused_data if frame.eof else b""
+            frame = None if frame.eof else frame
+    if frame is not None or not body:
+        raise EOFError(_CUT)
+    return bytes(plain)
 
 
 class _Lz4:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import signal
+import socket
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
 
 from spanledger_collector.store.settings import load_settings
 
 from .settings import EngineSettings
+
+if TYPE_CHECKING:
+    from .app import EngineApp
 
 EXIT_REFUSED = 1
 
@@ -18,39 +29,77 @@ def command(argv: list[str]) -> int:
     """Serve until SIGINT or SIGTERM; 1 when the data or the port is in use, 2 for a bad setting."""
     argparse.ArgumentParser(prog="spanledger engine", description=__doc__).parse_args(argv)
     settings = load_settings(EngineSettings)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    try:
+        with _listener(settings) as listener:
+            app = _open(settings)
+            _Server(_config(app)).run(sockets=[listener])
+    except _Refused as refused:
+        print(f"spanledger engine: {refused}", file=sys.stderr)
+        return EXIT_REFUSED
+    return 0
+
+
+class _Refused(Exception):
+    """The process cannot start; the text names the setting."""
+
+
+def _listener(settings: EngineSettings) -> socket.socket:
+    """Take the port before the data is opened, so that a refusal comes at once."""
+    try:
+        return socket.create_server((settings.host, settings.port), backlog=512)
+    except OSError as refused:
+        raise _Refused(
+            f"port {settings.port} on {settings.host} cannot be listened on: {refused.strerror} "
+            "(SPANLEDGER_ENGINE_PORT, SPANLEDGER_HOST)"
+        ) from None
+
+
+def _open(settings: EngineSettings) -> EngineApp:
     _clean_start(settings.data)
-    return _serve(settings)
+    from .app import EngineApp
+
+    try:
+        return EngineApp(settings)
+    except RuntimeError as refused:
+        why = "another process uses it" if "Cannot lock file" in str(refused) else str(refused)
+        raise _Refused(f"the data in SPANLEDGER_HOME={settings.home} cannot be opened: {why}") from None
 
 
 def _clean_start(data: Path) -> None:
     """The engine reads ``config.xml`` in its working directory and the machine's time zone: neither is ours."""
+    data.mkdir(parents=True, exist_ok=True)
     work = data.parent / "engine.cwd"
     work.mkdir(exist_ok=True)
     os.chdir(work)
     os.environ["TZ"] = "UTC"
 
 
-def _serve(settings: EngineSettings) -> int:
-    import uvicorn
-
-    from .app import EngineApp
-
-    try:
-        app = EngineApp(settings)
-    except RuntimeError as refused:
-        print(f"spanledger engine: cannot open SPANLEDGER_HOME={settings.home}: {refused}", file=sys.stderr)
-        return EXIT_REFUSED
-    config = uvicorn.Config(
+def _config(app: EngineApp) -> uvicorn.Config:
+    # An answer that fails midway is left without its end on purpose; uvicorn takes that for a mistake.
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda record: "without completing response" not in record.getMessage()
+    )
+    return uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         log_level="warning",
         access_log=False,
         lifespan="on",
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=8,
+        timeout_graceful_shutdown=2,
         server_header=False,
     )
-    uvicorn.Server(config).run()
-    return 0
+
+
+class _Server(uvicorn.Server):
+    """Ends by returning, so that the exit code is 0: uvicorn would raise the signal again."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        before = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import Protocol, cast
 
 
+class View(Protocol):
+    """An answer without a copy; holds the engine's memory until released."""
+
+    def view(self) -> memoryview: ...  # noqa: D102
+
+
 class Result(Protocol):
     """What the engine answers: one block of output and its statistics."""
 
     def bytes(self) -> bytes: ...  # noqa: D102
+    def get_memview(self) -> View: ...  # noqa: D102
     def size(self) -> int: ...  # noqa: D102
     def elapsed(self) -> float: ...  # noqa: D102
     def rows_read(self) -> int: ...  # noqa: D102
@@ -49,8 +56,11 @@ class Handle:
     Settings stay until a request asks for others: clients send the same ones again and again.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tag: str, defaults: Mapping[str, str]) -> None:
+        self.tag = tag
+        """Found as ``log_comment`` on each statement of this handle in ``system.processes``."""
         self._path = path
+        self._defaults = {**defaults, "log_comment": tag}
         self._open()
 
     def _open(self) -> None:
@@ -59,29 +69,28 @@ class Handle:
         # The wheel's stub names only its user-defined functions.
         self.connection = cast(Connection, vars(_chdb)["connect"](str(self._path)))
         self._database = "default"
-        self._settings: dict[str, str] = {}
         self._readonly = ""
-        # Off in a server: without it `syntax err` reads as SELECT syntax AS err.
-        self._run("SET implicit_select = 0")
+        self._settings: dict[str, str] = {}
+        self._apply({})
 
     def prepare(self, database: str, settings: Mapping[str, str], readonly: str) -> None:
         """Switch to a database and exactly these settings; ``readonly`` is empty, 1 or 2.
 
         Raises RuntimeError with the engine's text, after which the handle is as new.
         """
-        if self._readonly and (readonly, settings, database) != (
-            self._readonly,
-            self._settings,
-            self._database,
-        ):
+        wanted = {**settings, **self._defaults} if settings else self._defaults
+        same = (readonly, wanted, database) == (self._readonly, self._settings, self._database)
+        if same:
+            return
+        if self._readonly:
             self.reset()  # the engine lets nobody leave readonly mode
         try:
             if database != self._database:
-                self._run(f"USE {quoted(database, '`')}")
+                self.run(f"USE {quoted(database, '`')}")
                 self._database = database
             self._apply(settings)
-            if readonly and not self._readonly:
-                self._run(f"SET readonly = {readonly}")
+            if readonly:
+                self.run(f"SET readonly = {readonly}")
                 self._readonly = readonly
         except RuntimeError:
             self.reset()
@@ -92,30 +101,27 @@ class Handle:
         self.connection.close()
         self._open()
 
+    def run(self, sql: str, params: Mapping[str, str] | None = None) -> bytes:
+        """Run one statement and return its answer in the format it names."""
+        return self.connection.query(sql, "TabSeparated", params=params or {}).bytes()
+
     def _apply(self, settings: Mapping[str, str]) -> None:
-        if settings == self._settings:
-            return
+        wanted = {**settings, **self._defaults}
         changes = [
-            f"{name} = {quoted(value)}" for name, value in settings.items() if self._differs(name, value)
+            f"{name} = {quoted(value)}" for name, value in wanted.items() if self._settings.get(name) != value
         ]
-        changes += [f"{name} = DEFAULT" for name in self._settings if name not in settings]
+        changes += [f"{name} = DEFAULT" for name in self._settings if name not in wanted]
         if changes:
-            self._run("SET " + ", ".join(changes))
-        self._settings = dict(settings)
-
-    def _differs(self, name: str, value: str) -> bool:
-        return self._settings.get(name) != value
-
-    def _run(self, sql: str) -> None:
-        self.connection.query(sql, "TabSeparated", params={})
+            self.run("SET " + ", ".join(changes))
+        self._settings = wanted
 
 
 class Handles:
     """All connections to one data path. Threads lease one each; the last returned is lent first."""
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, defaults: Mapping[str, str]) -> None:
         self._idle: queue.LifoQueue[Handle] = queue.LifoQueue()
-        self._all = [Handle(path) for _ in range(size)]
+        self._all = [Handle(path, f"handle-{number}", defaults) for number in range(size)]
         for handle in self._all:
             self._idle.put(handle)
 

@@ -14,7 +14,7 @@ from email.policy import HTTP
 from typing import cast
 from urllib.parse import parse_qsl
 
-from .errors import AUTHENTICATION_FAILED, BAD_REQUEST, UNKNOWN_FORMAT_OF_BODY, refusal
+from .errors import AUTHENTICATION_FAILED, BAD_REQUEST, NOT_IMPLEMENTED, refusal
 from .statement import Statement, read_statement
 
 READER = "reader"
@@ -42,6 +42,7 @@ _RESERVED = frozenset(
         "password",
         "cancel_http_readonly_queries_on_client_close",
         "stacktrace",
+        "log_comment",  # carries this server's own tag
         "readonly",
         "close_session",
     }
@@ -61,6 +62,11 @@ class Head:
     def user(self) -> str:
         """The name the client gives itself."""
         return self._credentials()[0]
+
+    @property
+    def inserts(self) -> bool:
+        """Whether the URL alone says that this is an insert."""
+        return self.params.get("query", "").lstrip()[:6].upper() == "INSERT"
 
     def authenticate(self, token: str, reader_token: str) -> None:
         """Raise ``EngineError`` unless the password is the user's; an empty token lets everyone in."""
@@ -94,11 +100,12 @@ class Request:
 
     statement: Statement
     database: str
-    query_id: str
     default_format: str
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     bound: Mapping[str, str] = field(default_factory=dict[str, str])
     readonly: str = ""
+    waits_for_end: bool = False
+    """The client reads nothing before the end, so an error may still change the status."""
 
     @property
     def output_format(self) -> str:
@@ -114,7 +121,7 @@ def read_head(method: str, query_string: bytes, headers: Iterable[tuple[bytes, b
     return Head(method, params, {name.decode("latin-1"): value.decode("latin-1") for name, value in headers})
 
 
-def read_request(head: Head, body: bytes, query_id: str) -> Request:
+def read_request(head: Head, body: bytes) -> Request:
     """Make a request of a head and its inflated body; raises ``EngineError`` for what is not supported."""
     params = dict(head.params)
     if head.headers.get("content-type", "").startswith("multipart/form-data"):
@@ -122,7 +129,7 @@ def read_request(head: Head, body: bytes, query_id: str) -> Request:
         body = b""
     if "session_id" in params:
         raise refusal(
-            UNKNOWN_FORMAT_OF_BODY,
+            NOT_IMPLEMENTED,
             "sessions are not supported by the embedded engine; connect with autogenerate_session_id=False",
         )
     try:
@@ -134,13 +141,13 @@ def read_request(head: Head, body: bytes, query_id: str) -> Request:
     return Request(
         statement=statement,
         database=params.get("database") or head.headers.get("x-clickhouse-database") or "default",
-        query_id=params.get("query_id") or query_id,
         default_format=params.get("default_format")
         or head.headers.get("x-clickhouse-format")
         or "TabSeparated",
         settings={name: value for name, value in params.items() if _is_setting(name)},
         bound={name[6:]: value for name, value in params.items() if name.startswith("param_")},
         readonly=_readonly(head, params),
+        waits_for_end=params.get("wait_end_of_query") == "1",
     )
 
 
@@ -170,7 +177,7 @@ def _form_fields(content_type: str, body: bytes) -> dict[str, str]:
             continue
         if part.get_filename() is not None:
             raise refusal(
-                UNKNOWN_FORMAT_OF_BODY,
+                NOT_IMPLEMENTED,
                 "external data is not supported by the embedded engine; insert it into a table first",
             )
         name = part.get_param("name", header="content-disposition")

@@ -6,12 +6,17 @@ import json
 from dataclasses import dataclass
 from typing import Protocol
 
-from .errors import READONLY, engine_error, refusal
-from .handles import Handle, Result
+from .errors import NOT_IMPLEMENTED, READONLY, SYNTAX_ERROR, engine_error, refusal
+from .handles import Handle, Result, quoted
 from .native import columns_of, empty_block
+from .processes import Kill, names_processes, read_kill, with_processes
 from .request import Request
+from .running import Running, Work
 
 _APPEND = 4 * 1024 * 1024  # bytes given to the engine at once
+_PIECE = 1024 * 1024  # bytes of a whole answer sent at once
+_HOLD = 8 * 1024 * 1024  # bytes of an answer held back for a client that waits for its end
+_KILL_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,90 +51,144 @@ class Gone(Exception):
     """The client went away: stop and give everything back."""
 
 
-def run(request: Request, handle: Handle, sink: Sink) -> None:
-    """Run one statement; raises ``EngineError`` for what the engine or the rules refuse, ``Gone``."""
-    try:
-        handle.prepare(request.database, request.settings, request.readonly)
-        touches_session = _check(request, handle)
+class Runner:
+    """One statement on one handle, for one piece of work."""
+
+    def __init__(self, request: Request, handle: Handle, sink: Sink, work: Work, running: Running) -> None:
+        self._request = request
+        self._handle = handle
+        self._sink = sink
+        self._work = work
+        self._running = running
+
+    def run(self) -> None:
+        """Run it; raises ``EngineError`` for what the engine or the rules refuse, and ``Gone``."""
+        request = self._request
         try:
-            _dispatch(request, handle, sink)
-        finally:
-            if touches_session:
-                handle.reset()
-    except RuntimeError as refused:
-        raise engine_error(str(refused)) from None
+            self._handle.prepare(request.database, request.settings, request.readonly)
+            touches_session = self._check()
+            with self._work.on(self._handle):
+                try:
+                    self._dispatch()
+                except (Gone, RuntimeError):
+                    touches_session = True  # cut short: start the next statement from a clean session
+                    raise
+                finally:
+                    if touches_session:
+                        self._handle.reset()
+        except RuntimeError as refused:
+            raise engine_error(str(refused)) from None
 
+    def _check(self) -> bool:
+        """Refuse what HTTP or a reader may not do; say whether the statement could change the session."""
+        statement, readonly = self._request.statement, self._request.readonly
+        if statement.data is not None:
+            if readonly:
+                raise refusal(READONLY, "Cannot execute query in readonly mode.")
+            return False
+        found = self._handle.connection.classify_query(statement.sql)
+        kind = getattr(found["query_class"], "name", "")
+        if isinstance(found["statement_count"], int) and found["statement_count"] > 1:
+            raise refusal(SYNTAX_ERROR, "Syntax error: Multi-statements are not allowed")
+        if kind == "CONTROL" and statement.reads:
+            raise refusal(NOT_IMPLEMENTED, "INTO OUTFILE is not allowed")
+        if readonly and kind not in ("READ_ONLY", "UNKNOWN"):  # what does not parse: the engine says why
+            raise refusal(READONLY, "Cannot execute query in readonly mode.")
+        self._work.reads = kind == "READ_ONLY"
+        return kind == "CONTROL"
 
-def _check(request: Request, handle: Handle) -> bool:
-    """Refuse what a reader may not do; say whether the statement could change the session itself."""
-    statement = request.statement
-    if statement.verb == "INSERT" and not request.readonly:
-        return False
-    name = getattr(handle.connection.classify_query(statement.sql)["query_class"], "name", "")
-    if request.readonly and name not in ("READ_ONLY", "UNKNOWN"):  # what does not parse: the engine says why
-        raise refusal(READONLY, "Cannot execute query in readonly mode.")
-    return name == "CONTROL"
+    def _dispatch(self) -> None:
+        statement = self._request.statement
+        if statement.data is not None:
+            self._insert(statement.data)
+        elif (kill := read_kill(statement)) is not None:
+            self._kill(kill)
+        elif statement.streams(self._request.output_format):
+            self._stream(self._sql())
+        else:
+            self._whole(self._sql())
 
+    def _sql(self) -> str:
+        statement = self._request.statement
+        if names_processes(statement):
+            return with_processes(statement, self._running.processes())
+        return statement.sql
 
-def _dispatch(request: Request, handle: Handle, sink: Sink) -> None:
-    if request.statement.data is not None:
-        _insert(request, handle, sink)
-    elif request.statement.streams(request.output_format):
-        _stream(request, handle, sink)
-    else:
-        _whole(request, handle, sink)
+    def _insert(self, data: bytes) -> None:
+        statement, connection = self._request.statement, self._handle.connection
+        stream = connection.send_insert(statement.sql, statement.format)
+        try:
+            for start in range(0, len(data), _APPEND):
+                connection.insert_append(stream, data[start : start + _APPEND])
+            result = connection.insert_done(stream)
+        except RuntimeError:
+            connection.insert_cancel(stream)
+            raise
+        self._sink.start(None, _summary(result))
 
+    def _whole(self, sql: str) -> None:
+        request = self._request
+        result = self._handle.connection.query(sql, request.output_format, params=request.bound)
+        returns_rows = result.size() > 0 or request.statement.returns_rows
+        self._sink.start(request.output_format if returns_rows else None, _summary(result))
+        answer = result.get_memview().view()
+        if not answer and returns_rows:
+            answer = memoryview(self._no_rows(sql))
+        for start in range(0, len(answer), _PIECE):
+            self._sink.send(bytes(answer[start : start + _PIECE]))
 
-def _insert(request: Request, handle: Handle, sink: Sink) -> None:
-    statement, connection = request.statement, handle.connection
-    data = statement.data or b""
-    stream = connection.send_insert(statement.sql, statement.format)
-    try:
-        for start in range(0, len(data), _APPEND):
-            connection.insert_append(stream, data[start : start + _APPEND])
-        result = connection.insert_done(stream)
-    except RuntimeError:
-        connection.insert_cancel(stream)
-        raise
-    sink.start(None, _summary(result))
+    def _stream(self, sql: str) -> None:
+        request, connection = self._request, self._handle.connection
+        held: list[bytes] = []
+        room = _HOLD if request.waits_for_end else 0
+        started = False
+        stream = connection.send_query(sql, request.output_format, params=request.bound)
+        try:
+            while (piece := connection.streaming_fetch_result(stream)).rows_read():
+                held.append(piece.bytes())
+                room -= len(held[-1])
+                if room <= 0:
+                    self._flush(None if started else _summary(piece), held)
+                    started = True
+        except Gone:
+            connection.streaming_cancel_query(stream)
+            raise
+        if not started and not held:
+            held.append(self._no_rows(sql))
+        self._flush(None if started else _summary(piece), held)
 
+    def _flush(self, summary: Summary | None, held: list[bytes]) -> None:
+        if summary is not None:
+            self._sink.start(self._request.output_format, summary)
+        for data in held:
+            self._sink.send(data)
+        held.clear()
 
-def _whole(request: Request, handle: Handle, sink: Sink) -> None:
-    result = handle.connection.query(request.statement.sql, request.output_format, params=request.bound)
-    answer = result.bytes()
-    returns_rows = bool(answer) or request.statement.returns_rows
-    sink.start(request.output_format if returns_rows else None, _summary(result))
-    if not answer and returns_rows:
-        answer = _no_rows(request, handle)
-    if answer:
-        sink.send(answer)
+    def _no_rows(self, sql: str) -> bytes:
+        """The engine says nothing at all for no rows; a Native client still needs the columns."""
+        if self._request.output_format != "Native":
+            return b""
+        at = self._request.statement.format_at
+        bare = sql if at < 0 else sql[: len(sql) - (len(self._request.statement.sql) - at)]
+        answer = self._handle.run(f"{bare.rstrip().rstrip(';')}\nFORMAT JSONCompact", self._request.bound)
+        return empty_block(columns_of(answer))
 
-
-def _stream(request: Request, handle: Handle, sink: Sink) -> None:
-    connection = handle.connection
-    stream = connection.send_query(request.statement.sql, request.output_format, params=request.bound)
-    started = False
-    try:
-        while (piece := connection.streaming_fetch_result(stream)).rows_read():
-            if not started:
-                sink.start(request.output_format, _summary(piece))
-                started = True
-            sink.send(piece.bytes())
-    except Gone:
-        connection.streaming_cancel_query(stream)
-        raise
-    if not started:
-        sink.start(request.output_format, _summary(piece))
-        sink.send(_no_rows(request, handle))
-
-
-def _no_rows(request: Request, handle: Handle) -> bytes:
-    """The engine says nothing at all for no rows; a Native client still needs the columns."""
-    if request.output_format != "Native":
-        return b""
-    sql = request.statement.sql_without_format()
-    answer = handle.connection.query(f"{sql}\nFORMAT JSONCompact", "JSONCompact", params=request.bound)
-    return empty_block(columns_of(answer.bytes()))
+    def _kill(self, kill: Kill) -> None:
+        """KILL QUERY in terms of the ids clients know; never the statement itself."""
+        request = self._request
+        own = quoted(self._handle.tag)
+        matching = (
+            f"FROM {self._running.processes()} WHERE ({kill.condition}) AND Settings['log_comment'] != {own}"
+        )
+        tags = self._handle.run(f"SELECT Settings['log_comment'] {matching} FORMAT TSV").decode().split("\n")
+        status = "finished" if kill.mode == "SYNC" else "waiting"
+        listing = f"SELECT '{status}' AS kill_status, query_id, user, query {matching}"
+        answer = self._handle.run(f"{listing} FORMAT {request.output_format}")
+        if kill.mode != "TEST":
+            works = self._running.tagged(tags)
+            self._running.cancel(works, _KILL_PATIENCE_S if kill.mode == "SYNC" else 0.0)
+        self._sink.start(request.output_format, Summary())
+        self._sink.send(answer)
 
 
 def _summary(result: Result) -> Summary:

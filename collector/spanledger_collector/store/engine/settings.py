@@ -30,6 +30,11 @@ class EngineSettings(BaseSettings):
     max_body: int = Field(256 * _MIB, ge=1, le=4096 * _MIB)
     """Bytes of one request, before and after inflation."""
 
+    max_buffered: int = Field(1024 * _MIB, ge=1)
+    """Bytes of all requests held at once; further ones are answered 503."""
+    statement_memory: int = Field(2048 * _MIB, ge=64 * _MIB)
+    """Bytes one statement may use in the engine (``max_memory_usage``)."""
+
     @property
     def data(self) -> Path:
         """The folder that holds the tables."""

@@ -61,14 +61,19 @@ class Statement:
         sql = self.sql if self.format_at < 0 else self.sql[: self.format_at]
         return sql.rstrip().rstrip(";")
 
+    @property
+    def reads(self) -> bool:
+        """Whether it is a SELECT in any form."""
+        return self.verb in _READS
+
     def streams(self, output_format: str) -> bool:
         """Whether its answer can be sent in pieces as the engine makes them."""
-        return self.verb in _READS and output_format in STREAMABLE
+        return self.reads and output_format in STREAMABLE
 
     @property
     def returns_rows(self) -> bool:
         """Whether an empty answer still has columns to name."""
-        return self.verb in _READS or self.verb in ("SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK")
+        return self.reads or self.verb in ("SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK")
 
 
 def read_statement(query: str, body: bytes) -> Statement:
@@ -105,8 +110,8 @@ def _insert(text: str, body: bytes, *, split: bool) -> Statement:
 def _insert_head(text: str) -> tuple[int, str, int]:
     """Where the SQL of an INSERT ends, its format's name, and where its data begins; -1: no data."""
     depth = 0
-    tokens = _tokens(text)
-    for token in tokens:
+    rest = tokens(text)
+    for token in rest:
         depth += (token.lastgroup == "open") - (token.lastgroup == "close")
         if depth or token.lastgroup != "word":
             continue
@@ -116,7 +121,7 @@ def _insert_head(text: str) -> tuple[int, str, int]:
         if word == "VALUES":
             return token.start(), "Values", token.end()
         if word == "FORMAT":
-            named = next(tokens, None)
+            named = next(rest, None)
             if named is not None and named.lastgroup == "word":
                 return token.start(), named.group(), _skip_gap(text, named.end())
     return len(text), "Values", len(text)
@@ -135,7 +140,7 @@ def _trailing_format(sql: str) -> tuple[str, int]:
     if "format" not in sql.lower():
         return "", -1
     depth, name, at, expected = 0, "", -1, -1
-    for token in _tokens(sql):
+    for token in tokens(sql):
         depth += (token.lastgroup == "open") - (token.lastgroup == "close")
         is_word = token.lastgroup == "word"
         if expected >= 0 and is_word:
@@ -145,9 +150,10 @@ def _trailing_format(sql: str) -> tuple[str, int]:
 
 
 def _verb(sql: str) -> str:
-    first = next(_tokens(sql), None)
+    first = next(tokens(sql), None)
     return first.group().upper() if first is not None else ""
 
 
-def _tokens(sql: str) -> Iterator[re.Match[str]]:
+def tokens(sql: str) -> Iterator[re.Match[str]]:
+    """What SQL is made of, without blanks and comments; ``lastgroup`` names the kind."""
     return (token for token in _TOKEN.finditer(sql) if token.lastgroup != "space")
