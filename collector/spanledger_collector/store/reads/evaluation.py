@@ -1,0 +1,253 @@
+"""What workers ask of the store: new calls, whole traces, jobs, recent scores and spend per budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from .asking import Client, ask, ask_one
+
+MODEL_OPERATIONS = ("chat", "text_completion", "generate_content")
+BUDGET_FIELDS = ("team", "key_id", "user_id", "route", "feature")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCall:
+    """The head of one model call; ids in lower-case hex, times in ns since the epoch."""
+
+    project: str
+    trace_id: str
+    span_id: str
+    start_time: int
+    inserted_at: int  # ns, of millisecond resolution
+    operation: str
+    team: str
+    feature: str
+    user_id: str
+    route: str
+    upstream: str
+    request_model: str
+    environment: str
+    prompt_name: str
+    cache: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSpan:
+    """One span of a trace with its content; ids in lower-case hex, ``parent_span_id`` empty for a root."""
+
+    project: str
+    trace_id: str
+    span_id: str
+    parent_span_id: str
+    start_time: int
+    duration_ns: int
+    ttft_ns: int | None
+    operation: str
+    status: str
+    input: str
+    output: str
+    documents: str
+    cost_total: Decimal | None
+    input_tokens: int | None
+    output_tokens: int | None
+    route: str
+    upstream: str
+    request_model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingJob:
+    """A job that was planned and has not ended."""
+
+    project: str
+    job_id: str
+    evaluator: str
+    evaluator_version: int
+    trace_id: str
+    span_id: str
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimedScore:
+    """One usable score of a call that started at ``time`` (ns)."""
+
+    time: int
+    value: float
+    upstream: str
+    request_model: str
+
+
+_NEW_CALLS = """
+SELECT project, lower(hex(spans.trace_id)) AS trace_id, lower(hex(spans.span_id)) AS span_id,
+    toUnixTimestamp64Nano(spans.start_time) AS start_time,
+    toUnixTimestamp64Milli(spans.inserted_at) * 1000000 AS inserted_at, operation, team, feature, user_id, route, upstream,
+    request_model, environment, prompt_name, cache
+FROM spans
+WHERE spans.inserted_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
+    AND spans.inserted_at < fromUnixTimestamp64Milli({until:Int64}, 'UTC')
+    AND spans.start_time >= fromUnixTimestamp64Nano({oldest:Int64}, 'UTC')
+    AND operation IN {operations:Array(String)} AND billable AND status = 'ok' AND purpose = ''
+ORDER BY spans.inserted_at, spans.trace_id, spans.span_id
+LIMIT {limit:UInt32}
+"""
+
+
+def new_calls(client: Client, *, since: int, until: int, oldest: int, limit: int) -> list[NewCall]:
+    """Model calls of applications inserted in ``since <= t < until`` and started after ``oldest``, in that order.
+
+    Times in ns; ``inserted_at`` has a resolution of one millisecond.
+    """
+    parameters = {
+        "since": since // 1_000_000,
+        "until": until // 1_000_000,
+        "oldest": oldest,
+        "operations": list(MODEL_OPERATIONS),
+        "limit": limit,
+    }
+    return [NewCall(**row) for row in ask(client, _NEW_CALLS, parameters)]
+
+
+_TRACES = """
+SELECT project, lower(hex(spans.trace_id)) AS trace_id, lower(hex(spans.span_id)) AS span_id,
+    lower(hex(spans.parent_span_id)) AS parent_span_id, toUnixTimestamp64Nano(spans.start_time) AS start_time,
+    duration_ns, ttft_ns, operation, status, input, output, documents,
+    cost_total, input_tokens, output_tokens, route, upstream, request_model
+FROM spans
+WHERE project = {project:String}
+    AND spans.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
+    AND spans.start_time BETWEEN fromUnixTimestamp64Nano({low:Int64}, 'UTC') AND fromUnixTimestamp64Nano({high:Int64}, 'UTC')
+ORDER BY spans.start_time, spans.span_id
+LIMIT 1 BY spans.trace_id, spans.span_id
+"""
+_TRACE_REACH_NS = 3_600_000_000_000  # spans of one trace start within an hour of the call
+
+
+def traces(
+    client: Client, *, project: str, trace_ids: Iterable[str], near: Sequence[int]
+) -> dict[str, list[TraceSpan]]:
+    """All spans of the traces, by trace id, in order of start. ``near``: start times of their calls, ns."""
+    wanted = sorted(set(trace_ids))
+    if not wanted:
+        return {}
+    parameters = {
+        "project": project,
+        "traces": wanted,
+        "low": min(near) - _TRACE_REACH_NS,
+        "high": max(near) + _TRACE_REACH_NS,
+    }
+    found: dict[str, list[TraceSpan]] = {}
+    for row in ask(client, _TRACES, parameters):
+        span = TraceSpan(**row)
+        found.setdefault(span.trace_id, []).append(span)
+    return found
+
+
+_KNOWN_JOBS = """
+SELECT DISTINCT job_id FROM eval_jobs
+WHERE project = {project:String} AND evaluator = {evaluator:String}
+    AND time BETWEEN fromUnixTimestamp64Nano({low:Int64}, 'UTC') AND fromUnixTimestamp64Nano({high:Int64}, 'UTC')
+"""
+
+
+def known_jobs(client: Client, *, project: str, evaluator: str, low: int, high: int) -> set[str]:
+    """Ids of the rule's jobs about calls that started between ``low`` and ``high`` (ns, both inclusive)."""
+    parameters = {"project": project, "evaluator": evaluator, "low": low, "high": high}
+    return {str(row["job_id"]) for row in ask(client, _KNOWN_JOBS, parameters)}
+
+
+_PENDING = """
+SELECT project, job_id, evaluator, evaluator_version, lower(hex(eval_jobs.trace_id)) AS trace_id,
+    lower(hex(eval_jobs.span_id)) AS span_id, toUnixTimestamp64Nano(eval_jobs.time) AS time
+FROM eval_jobs FINAL
+WHERE state = 'planned' AND eval_jobs.time >= fromUnixTimestamp64Nano({oldest:Int64}, 'UTC')
+    AND updated_at <= fromUnixTimestamp64Nano({before:Int64}, 'UTC')
+ORDER BY updated_at LIMIT {limit:UInt32}
+"""
+
+
+def pending_jobs(client: Client, *, oldest: int, before: int, limit: int) -> list[PendingJob]:
+    """Planned jobs not touched since ``before`` of calls started after ``oldest`` (ns): their task was lost."""
+    parameters = {"oldest": oldest, "before": before, "limit": limit}
+    return [PendingJob(**row) for row in ask(client, _PENDING, parameters)]
+
+
+_RECENT_SCORES = """
+SELECT toUnixTimestamp64Nano(scores.time) AS time, assumeNotNull(scores.value) AS value, upstream, request_model
+FROM scores FINAL
+WHERE project = {project:String} AND name = {name:String} AND route = {route:String} AND source = 'eval'
+    AND scores.time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND status = 'ok' AND scores.value IS NOT NULL
+ORDER BY scores.time DESC, score_id LIMIT {limit:UInt32}
+"""
+
+
+def recent_scores(
+    client: Client, *, project: str, name: str, route: str, since: int, limit: int = 10_000
+) -> list[TimedScore]:
+    """Usable scores of one name on one route for calls started at or after ``since`` (ns), newest first."""
+    parameters = {"project": project, "name": name, "route": route, "since": since, "limit": limit}
+    return [TimedScore(**row) for row in ask(client, _RECENT_SCORES, parameters)]
+
+
+_SPEND = """
+SELECT sum(toDecimal128(ifNull(cost_total, 0), 9)) AS usd FROM spans
+WHERE project = {project:String} AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND billable
+    AND (NOT {by_team:Bool} OR team = {team:String})
+    AND (NOT {by_key_id:Bool} OR key_id = {key_id:String})
+    AND (NOT {by_user_id:Bool} OR user_id = {user_id:String})
+    AND (NOT {by_route:Bool} OR route = {route:String})
+    AND (NOT {by_feature:Bool} OR feature = {feature:String})
+"""
+
+
+def spend(client: Client, *, project: str, scope: Mapping[str, str], since: int) -> Decimal:
+    """USD of billable calls started at or after ``since`` (ns) within the scope; unpriced calls add nothing.
+
+    Raises ValueError for a field that budgets do not know.
+    """
+    unknown = sorted(set(scope) - set(BUDGET_FIELDS))
+    if unknown:
+        raise ValueError(f"a budget's scope cannot hold {', '.join(unknown)}")
+    parameters: dict[str, Any] = {"project": project, "since": since}
+    for name in BUDGET_FIELDS:
+        parameters |= {f"by_{name}": name in scope, name: scope.get(name, "")}
+    return Decimal(ask_one(client, _SPEND, parameters)["usd"])
+
+
+_KNOWN_EVENTS = "SELECT DISTINCT event_id FROM events WHERE project = {project:String} AND event_id IN {ids:Array(String)}"
+
+
+def known_events(client: Client, *, project: str, event_ids: Sequence[str]) -> set[str]:
+    """Which of the events are written already."""
+    if not event_ids:
+        return set()
+    parameters = {"project": project, "ids": list(event_ids)}
+    return {str(row["event_id"]) for row in ask(client, _KNOWN_EVENTS, parameters)}
+
+
+_LAST_STATES = """
+SELECT subject, dedup_key, argMax(state, events.time) AS state, argMax(event_id, events.time) AS event_id,
+    toUnixTimestamp64Nano(max(events.time)) AS time, argMax(message, events.time) AS message
+FROM events WHERE project = {project:String} AND kind = {kind:String} GROUP BY subject, dedup_key
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastState:
+    """The newest event of a kind about one subject and key: what Redis is rebuilt from; ``time`` in ns."""
+
+    subject: str
+    dedup_key: str
+    state: str
+    event_id: str
+    time: int
+    message: str
+
+
+def last_states(client: Client, *, project: str, kind: str) -> list[LastState]:
+    """The newest event of this kind for each subject and dedup key."""
+    rows = ask(client, _LAST_STATES, {"project": project, "kind": kind})
+    return [LastState(**row) for row in rows]

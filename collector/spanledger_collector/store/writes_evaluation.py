@@ -1,0 +1,73 @@
+"""Scores, jobs, events and dead letters in; one columnar insert each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from spanledger.records import Event, Score
+
+from .clickhouse import Client
+
+JobState = Literal["planned", "done", "skipped", "dead"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One evaluation of one call, as a row of ``eval_jobs``; times in ns since the epoch."""
+
+    project: str
+    job_id: str
+    evaluator: str
+    evaluator_version: int
+    trace_id: bytes
+    span_id: bytes
+    time: int
+    state: JobState
+    reason: str = ""
+    attempts: int = 0
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """What could never be done, with its reason; ``time`` in ns since the epoch."""
+
+    project: str
+    time: int
+    source: str
+    reason: str
+    message: str
+    payload: str
+
+
+def insert_scores(client: Client, scores: Sequence[Score]) -> None:
+    """Write scores; the newest ``created_at`` of a ``score_id`` wins."""
+    _insert(client, "scores", Score, scores)
+
+
+def insert_jobs(client: Client, jobs: Sequence[Job]) -> None:
+    """Write job states; the newest ``updated_at`` of a ``job_id`` wins."""
+    _insert(client, "eval_jobs", Job, jobs)
+
+
+def insert_events(client: Client, events: Sequence[Event]) -> None:
+    """Write entries of the audit trail."""
+    _insert(client, "events", Event, events)
+
+
+def insert_dead_letters(client: Client, letters: Sequence[DeadLetter]) -> None:
+    """Set aside what could never be done."""
+    _insert(client, "dead_letters", DeadLetter, letters)
+
+
+def _insert(client: Client, table: str, kind: type[Any], rows: Sequence[Any]) -> None:
+    if not rows:
+        return
+    names = [entry.name for entry in fields(kind)]
+    data = [[getattr(row, name) for name in names] for row in rows]
+    # The same rows again, as after a lost answer, change nothing.
+    token = hashlib.blake2b(repr(data).encode(), digest_size=16).hexdigest()
+    client.insert(table, data, column_names=names, settings={"insert_deduplication_token": token})

@@ -1,0 +1,1 @@
+"""Online evaluation: new calls in, jobs planned, cases scored, scores out."""

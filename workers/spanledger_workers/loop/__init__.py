@@ -1,0 +1,1 @@
+"""The closed loop: scores of a route's primary in, the route's state out."""

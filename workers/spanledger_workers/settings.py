@@ -1,0 +1,36 @@
+"""Environment variables in; validated settings of the worker out."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from spanledger_collector.store.settings import StoreSettings
+
+
+class WorkerSettings(StoreSettings):
+    """What ``spanledger worker`` reads; every field is a variable ``SPANLEDGER_<FIELD>``."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Broker of the tasks and home of route state and budget counters."""
+    gateway_url: str = "http://127.0.0.1:4000/v1"
+    """Where judges are called."""
+    key: str = ""
+    """The key that judge calls carry."""
+    worker_concurrency: int = Field(default=2, ge=1, le=64)
+    """Processes that run tasks."""
+    canary_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of a route's calls that still goes to its primary while the route is on its fallback."""
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, value: str) -> str:
+        if not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("allowed is redis[s]://[user:password@]host[:port]/number")
+        return value
+
+    @field_validator("gateway_url")
+    @classmethod
+    def _is_http_url(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("allowed is http[s]://host[:port]/v1")
+        return value.rstrip("/")
