@@ -89,7 +89,6 @@ async def _run(settings: UpSettings, secrets: Secrets, parts: list[Role]) -> int
         {**os.environ, **shared_env(settings, secrets)},
         settings.folder / "logs",
         say=lambda line: print(line, flush=True),
-        redis_password="" if settings.redis_url else secrets.redis_password,
     )
     try:
         return await _start_and_run(supervisor, stop, settings, secrets, began)

@@ -11,12 +11,13 @@ from urllib.parse import quote
 
 from .settings import UpSettings
 
-HealthKind = Literal["http", "redis", "none"]
+HealthKind = Literal["http", "redis", "heartbeat", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How to ask a process whether it is ready: a URL that answers 200, or a broker that answers PING."""
+    """How to tell that a process is ready: ``http``, its URL answers 200; ``redis``, a broker answers PING;
+    ``heartbeat``, a Celery worker is heard on that broker."""
 
     kind: HealthKind = "none"
     url: str = ""
@@ -48,7 +49,6 @@ class Secrets:
 def shared_env(settings: UpSettings, secrets: Secrets) -> dict[str, str]:
     """The environment every role gets on top of the caller's."""
     at = settings.address
-    redis = f"redis://:{quote(secrets.redis_password)}@{at}:{settings.redis_port}/0"
     ports = {name: str(getattr(settings, name)) for name in PORT_FIELDS}
     return {
         "SPANLEDGER_HOME": str(settings.folder),
@@ -57,12 +57,18 @@ def shared_env(settings: UpSettings, secrets: Secrets) -> dict[str, str]:
         "SPANLEDGER_GATEWAY_URL": f"{settings.gateway_url}/v1",
         "SPANLEDGER_CLICKHOUSE_URL": settings.clickhouse_url
         or f"http://{at}:{settings.engine_port}/spanledger",
-        "SPANLEDGER_REDIS_URL": settings.redis_url or redis,
+        "SPANLEDGER_REDIS_URL": redis_url(settings, secrets),
         "SPANLEDGER_KEY": secrets.key,
         "PYTHONUNBUFFERED": "1",
         **({} if settings.clickhouse_url else {"SPANLEDGER_ENGINE_TOKEN": secrets.engine_token}),
         **{f"SPANLEDGER_{name.upper()}": value for name, value in ports.items()},
     }
+
+
+def redis_url(settings: UpSettings, secrets: Secrets) -> str:
+    """The broker's URL: the one given, or the embedded one's."""
+    own = f"redis://:{quote(secrets.redis_password)}@{settings.address}:{settings.redis_port}/0"
+    return settings.redis_url or own
 
 
 PORT_FIELDS = ("engine_port", "redis_port", "collector_port", "grpc_port", "gateway_port", "dashboard_port")
@@ -83,49 +89,46 @@ def taken_ports(settings: UpSettings, demo: bool) -> dict[str, int]:
 def roles(settings: UpSettings, secrets: Secrets, valkey: Path) -> list[Role]:
     """The product's processes; embedded ones only where no URL replaces them."""
     embedded = [
-        *([] if settings.redis_url else [_broker(settings, valkey)]),
+        *([] if settings.redis_url else [_broker(settings, secrets, valkey)]),
         *([] if settings.clickhouse_url else [_engine(settings)]),
     ]
     ground = tuple(role.name for role in embedded)
-    collector = _role(
-        "collector",
-        f"{settings.collector_url}/readyz",
+    heartbeat = Health(kind="heartbeat", url=redis_url(settings, secrets))
+    collector = Role(
+        name="collector",
+        argv=_argv("collector"),
         env={"SPANLEDGER_BOOTSTRAP_KEY": secrets.key},
+        health=_http(f"{settings.collector_url}/readyz"),
         after=ground,
         stage=1,
     )
+    gateway, dashboard = f"{settings.gateway_url}/readyz", f"{settings.dashboard_url}/healthz"
     return [
         *embedded,
         collector,
-        _role("gateway", f"{settings.gateway_url}/readyz", after=ground),
-        _role("worker", "", after=ground),
-        _role("dashboard", f"{settings.dashboard_url}/healthz", after=ground),
+        Role(name="gateway", argv=_argv("gateway"), health=_http(gateway), after=ground),
+        Role(name="worker", argv=_argv("worker"), health=heartbeat, after=ground),
+        Role(name="dashboard", argv=_argv("dashboard"), health=_http(dashboard), after=ground),
     ]
 
 
-def _role(
-    name: str,
-    health_url: str,
-    *,
-    env: Mapping[str, str] | None = None,
-    after: tuple[str, ...],
-    stage: int = 0,
-) -> Role:
-    health = Health(kind="http", url=health_url) if health_url else Health()
-    argv = (sys.executable, "-m", "spanledger", name)
-    return Role(name=name, argv=argv, env=env or {}, health=health, after=after, stage=stage)
+def _argv(command: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "spanledger", command)
+
+
+def _http(url: str) -> Health:
+    return Health(kind="http", url=url)
 
 
 def _engine(settings: UpSettings) -> Role:
-    url = f"http://{settings.address}:{settings.engine_port}/ping"
-    argv = (sys.executable, "-m", "spanledger", "engine")
-    return Role(name="engine", argv=argv, health=Health(kind="http", url=url), stage=2)
+    health = _http(f"http://{settings.address}:{settings.engine_port}/ping")
+    return Role(name="engine", argv=_argv("engine"), health=health, stage=2)
 
 
-def _broker(settings: UpSettings, valkey: Path) -> Role:
+def _broker(settings: UpSettings, secrets: Secrets, valkey: Path) -> Role:
     argv = (str(valkey), str(broker_config_path(settings)))
-    url = f"{settings.address}:{settings.redis_port}"
-    return Role(name="broker", argv=argv, health=Health(kind="redis", url=url), stage=2)
+    health = Health(kind="redis", url=redis_url(settings, secrets))
+    return Role(name="broker", argv=argv, health=health, stage=2)
 
 
 def broker_config_path(settings: UpSettings) -> Path:

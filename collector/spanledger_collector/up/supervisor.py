@@ -40,13 +40,11 @@ class Supervisor:
         logs: Path,
         *,
         say: Say,
-        redis_password: str = "",
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self.children = [Child(role, env, logs / f"{role.name}.log") for role in roles]
         self._ready = {role.name: asyncio.Event() for role in roles}
         self._say = say
-        self._password = redis_password
         self._stopping = False
         self._tenders: list[asyncio.Task[None]] = []
         self._began = time.monotonic()
@@ -132,7 +130,7 @@ class Supervisor:
 
     async def _until_ready(self, child: Child) -> int | None:
         """Wait for the health check; the exit code if the process ends before it is passed."""
-        healthy = asyncio.create_task(wait_healthy(child.role.health, self._password))
+        healthy = asyncio.create_task(wait_healthy(child.role.health))
         ended = asyncio.create_task(child.wait())
         try:
             await asyncio.wait([healthy, ended], return_when=asyncio.FIRST_COMPLETED)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from spanledger_collector.up.health import is_healthy
 from spanledger_collector.up.roles import Health, Role
 from spanledger_collector.up.supervisor import StartError, Supervisor, pause_before_restart
 from tests.servers import free_port
@@ -154,3 +155,27 @@ asyncio.run(main())
 
 def test_pauses_double_up_to_a_bound() -> None:
     assert [pause_before_restart(n) for n in (1, 2, 3, 6, 7, 100)] == [0.5, 1, 2, 16, 30, 30]
+
+
+@pytest.mark.broker
+def test_a_worker_is_ready_when_its_heartbeat_is_heard(redis_url: str, tmp_path: Path) -> None:
+    app = tmp_path / "celery_app.py"
+    app.write_text(f"from celery import Celery\napp = Celery('x', broker={redis_url!r})\n")
+    argv = (sys.executable, "-m", "celery", "-A", "celery_app", "worker", "-P", "threads")
+    worker = Role(
+        name="worker",
+        argv=argv,
+        env={"PYTHONPATH": str(tmp_path)},
+        health=Health(kind="heartbeat", url=redis_url),
+    )
+    broker = Role(name="sleeper", argv=("sleep", "60"), health=Health(kind="redis", url=redis_url))
+
+    async def run() -> bool:
+        with pytest.raises(TimeoutError):  # nobody is heard yet
+            await asyncio.wait_for(is_healthy(worker.health), 0.5)
+        running = supervisor(tmp_path, [], worker, broker)
+        await running.start()
+        await running.stop()
+        return True
+
+    assert asyncio.run(run())

@@ -43,8 +43,8 @@ def client(server: ModelServer) -> Iterator[openai.OpenAI]:
 
 
 def chat(client: openai.OpenAI, **more: Any) -> Any:
-    done: Any = client.chat.completions.create(model="m", messages=ASK, **more)  # whole or a stream
-    return done
+    create: Any = client.chat.completions.create  # untyped: whole or a stream, as ``more`` says
+    return create(model="m", messages=ASK, **more)
 
 
 def scrape(server: ModelServer) -> dict[str, float]:
