@@ -6,12 +6,14 @@ import asyncio
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from . import watchdog
 from .roles import Role
 
 LOG_LIMIT = 10 * 1024 * 1024  # bytes, after which a log is put aside at the next start
@@ -20,12 +22,45 @@ _PR_SET_PDEATHSIG = 1
 _EXIT_ORPHAN = 70
 
 
+class Watchdog:
+    """The process that ends the roles' process groups when this one is gone, however it went."""
+
+    def __init__(self) -> None:
+        """Start it; it costs some 8 MB."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", watchdog.__file__],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def watch(self, group: int) -> None:
+        """From now on end this group too."""
+        self._tell(f"+{group}\n")
+
+    def forget(self, group: int) -> None:
+        """The group has ended."""
+        self._tell(f"-{group}\n")
+
+    def close(self) -> None:
+        """Nothing is left to watch."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(line.encode())
+                self._process.stdin.flush()
+
+
 class Child:
     """A role's process: started, watched and stopped by the supervisor."""
 
-    def __init__(self, role: Role, env: Mapping[str, str], log: Path) -> None:
+    def __init__(self, role: Role, env: Mapping[str, str], log: Path, guard: Watchdog) -> None:
         self.role = role
         self.log = log
+        self._guard = guard
         self._env = {**env, **role.env}
         self._process: asyncio.subprocess.Process | None = None
         self.started = 0.0  # monotonic seconds
@@ -55,13 +90,19 @@ class Child:
             )
         finally:
             os.close(file)
+        self._guard.watch(self._process.pid)
         self.started = time.monotonic()
 
     async def wait(self) -> int:
-        """The exit code, once it has ended; negative for a signal."""
-        if self._process is None:
+        """The exit code, once it has ended; negative for a signal. What it left behind is ended too."""
+        process = self._process
+        if process is None:
             raise RuntimeError(f"{self.role.name} was not started")
-        return await self._process.wait()
+        code = await process.wait()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        self._guard.forget(process.pid)
+        return code
 
     async def stop(self, grace_s: float) -> bool:
         """Ask it to end, insist after ``grace_s``; False when it had to be killed."""
@@ -74,7 +115,6 @@ class Child:
             self._signal(signal.SIGKILL, group=True)
             await self.wait()
             return False
-        self._signal(signal.SIGKILL, group=True)  # what it may have left behind
         return True
 
     def tail(self) -> str:

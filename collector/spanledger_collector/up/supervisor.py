@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from .child import Child, exit_words
+from .child import Child, Watchdog, exit_words
 from .health import wait_healthy
 from .roles import Role
 
@@ -42,7 +42,8 @@ class Supervisor:
         say: Say,
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
-        self.children = [Child(role, env, logs / f"{role.name}.log") for role in roles]
+        self._guard = Watchdog()
+        self.children = [Child(role, env, logs / f"{role.name}.log", self._guard) for role in roles]
         self._ready = {role.name: asyncio.Event() for role in roles}
         self._say = say
         self._stopping = False
@@ -86,6 +87,7 @@ class Supervisor:
             grace = STAGE_GRACE_S[min(stage, len(STAGE_GRACE_S) - 1)]
             ended = await asyncio.gather(*(child.stop(grace) for child in stages[stage]))
             killed += [c.role.name for c, well in zip(stages[stage], ended, strict=True) if not well]
+        self._guard.close()
         return killed
 
     async def _tend(self, child: Child) -> None:

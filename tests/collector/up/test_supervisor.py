@@ -131,7 +131,7 @@ from pathlib import Path
 from spanledger_collector.up.roles import Role
 from spanledger_collector.up.supervisor import Supervisor
 async def main():
-    roles = [Role(name=n, argv=("sleep", "60")) for n in ("a", "b")]
+    roles = [Role(name=n, argv=("sh", "-c", "sleep 60 & echo $! >$0; wait", sys.argv[1] + "/" + n)) for n in "ab"]
     running = Supervisor(roles, dict(os.environ), Path(sys.argv[1]), say=lambda line: None)
     await running.start()
     print(*[c.pid for c in running.children], flush=True)
@@ -143,7 +143,11 @@ asyncio.run(main())
     ) as parent:
         assert parent.stdout is not None
         pids = [int(word) for word in parent.stdout.readline().split()]
-        assert len(pids) == 2
+        grandchildren = [tmp_path / name for name in "ab"]
+        while not all(path.exists() and path.read_text() for path in grandchildren):
+            time.sleep(0.02)
+        pids += [int(path.read_text()) for path in grandchildren]
+        assert len(pids) == 4
         assert all(alive(pid) for pid in pids)
         parent.kill()
         parent.wait()
@@ -151,6 +155,27 @@ asyncio.run(main())
         while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
             time.sleep(0.02)
     assert not any(alive(pid) for pid in pids)
+
+
+def test_what_a_dead_role_leaves_behind_is_ended_before_it_is_restarted(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    argv = ("sh", "-c", "sleep 60 & echo $! >>$0; wait", str(left))
+
+    async def run() -> tuple[bool, int]:
+        said: list[str] = []
+        running = supervisor(tmp_path, said, Role(name="role", argv=argv))
+        await running.start()
+        await until(lambda: left.exists() and bool(left.read_text()))
+        pid = running.children[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: "role is back" in said)
+        first = int(left.read_text().split()[0])
+        outcome = alive(first), first
+        await running.stop()
+        return outcome
+
+    assert asyncio.run(run())[0] is False
 
 
 def test_pauses_double_up_to_a_bound() -> None:
