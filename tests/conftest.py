@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -16,18 +15,10 @@ from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect
 from spanledger_collector.store.migrations import migrate
 from spanledger_collector.store.settings import StoreSettings
-from tests.servers import Server, answers, command, free_port, listens, spawn
+from tests.servers import Engine, free_port, listens, spawn, start_engine
 
 TEST_CLICKHOUSE_URL = "SPANLEDGER_TEST_CLICKHOUSE_URL"
 TEST_DATA = "SPANLEDGER_TEST_DATA"
-
-
-@dataclass(frozen=True)
-class Engine:
-    """A running embedded engine: its process and ``http://host:port``."""
-
-    server: Server
-    url: str
 
 
 class Store:
@@ -49,12 +40,9 @@ class Store:
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A real engine process on a free port with a home of its own."""
-    home = tmp_path_factory.mktemp("engine")
-    port = free_port()
-    env = {"SPANLEDGER_HOME": str(home), "SPANLEDGER_ENGINE_PORT": str(port), "SPANLEDGER_ENGINE_TOKEN": ""}
-    url = f"http://127.0.0.1:{port}"
-    with spawn(command("engine"), home / "engine.log", answers(f"{url}/ping"), env) as server:
-        yield Engine(server, url)
+    running = start_engine(tmp_path_factory.mktemp("engine"))
+    yield running
+    running.server.stop()
 
 
 @pytest.fixture(scope="session")

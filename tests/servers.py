@@ -123,3 +123,21 @@ def spawn(
 def command(*words: str) -> list[str]:
     """The argv of ``spanledger WORDS`` with this interpreter."""
     return [sys.executable, "-m", "spanledger", *words]
+
+
+@dataclass
+class Engine:
+    """A running embedded engine: its process and ``http://host:port``."""
+
+    server: Server
+    url: str
+
+
+def start_engine(home: Path, port: int | None = None, **settings: object) -> Engine:
+    """Start ``spanledger engine`` on ``home``; ``settings`` are ``SPANLEDGER_ENGINE_*`` in lower case."""
+    port = port or free_port()
+    env = {f"SPANLEDGER_ENGINE_{name.upper()}": str(value) for name, value in settings.items()}
+    env = {"SPANLEDGER_ENGINE_TOKEN": ""} | env
+    env |= {"SPANLEDGER_HOME": str(home), "SPANLEDGER_HOST": "127.0.0.1", "SPANLEDGER_ENGINE_PORT": str(port)}
+    url = f"http://127.0.0.1:{port}"
+    return Engine(start(command("engine"), home / "engine.log", answers(f"{url}/ping"), env), url)

@@ -71,11 +71,15 @@ def load_settings(kind: type[T], **given: Any) -> T:
     try:
         return kind(**given)
     except ValidationError as wrong:
-        _refuse(wrong)
+        _refuse(wrong, kind.model_config.get("env_prefix", PREFIX))
 
 
-def _refuse(wrong: ValidationError) -> NoReturn:
+def _refuse(wrong: ValidationError, prefix: str) -> NoReturn:
     for error in wrong.errors(include_url=False, include_context=False):
-        name = PREFIX + "_".join(str(part) for part in error["loc"]).upper()
-        print(f"{name}={error.get('input')!r} is refused: {error['msg']}", file=sys.stderr)
+        name = "_".join(str(part) for part in error["loc"]).upper()
+        if not name:  # a rule about several variables names them itself
+            print(error["msg"].removeprefix("Value error, "), file=sys.stderr)
+            continue
+        variable = name if name.startswith(PREFIX) else prefix + name
+        print(f"{variable}={error.get('input')!r} is refused: {error['msg']}", file=sys.stderr)
     raise SystemExit(EXIT_USAGE)

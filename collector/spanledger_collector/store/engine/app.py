@@ -47,6 +47,7 @@ class EngineApp:
         self._inserts = ThreadPoolExecutor(lane, thread_name_prefix="insert")
         self._others = ThreadPoolExecutor(max(1, settings.handles - lane), thread_name_prefix="statement")
         self._buffered = 0
+        self._stopping = False
         self._metrics = Metrics()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -65,10 +66,15 @@ class EngineApp:
                 return
             await send({"type": "lifespan.startup.complete"})
 
+    def stop_reads(self) -> None:
+        """End what only reads, so that its clients hear of it before the server goes."""
+        self._stopping = True
+        self._running.cancel([work for work in self._running.all() if work.reads], _STOP_READS_S)
+
     def close(self) -> None:
         """Stop reads, give writes some seconds to end, then close the engine."""
+        self.stop_reads()
         works = self._running.all()
-        self._running.cancel([work for work in works if work.reads], _STOP_READS_S)
         if not self._running.wait(works, _STOP_WRITES_S):
             self._running.cancel(works, _STOP_WRITES_S)
         self._inserts.shutdown(wait=True)
@@ -109,6 +115,8 @@ class EngineApp:
 
     async def _statement(self, head: Head, reply: Reply, receive: Receive) -> None:
         head.authenticate(self._token, self._reader_token)
+        if self._stopping:
+            raise refusal(TOO_MANY_QUERIES, "the server is stopping")
         if len(self._running) >= self._settings.handles + self._settings.queue:
             raise refusal(
                 TOO_MANY_QUERIES,
@@ -184,6 +192,8 @@ class EngineApp:
             work.check()
             sent = inflate(body, head.headers.get("content-encoding", ""), self._settings.max_body)
             request = read_request(head, sent)
+            if self._stopping:
+                raise refusal(TOO_MANY_QUERIES, "the server is stopping")
             with self._handles.lease() as handle:
                 Runner(request, handle, answer, work, self._running).run()
         except EngineError as refused:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import logging
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -30,9 +33,8 @@ def command(argv: list[str]) -> int:
     argparse.ArgumentParser(prog="spanledger engine", description=__doc__).parse_args(argv)
     settings = load_settings(EngineSettings)
     try:
-        with _listener(settings) as listener:
-            app = _open(settings)
-            _Server(_config(app)).run(sockets=[listener])
+        with _listener(settings) as listener, _lock(settings):
+            _Server(_open(settings)).run(sockets=[listener])
     except _Refused as refused:
         print(f"spanledger engine: {refused}", file=sys.stderr)
         return EXIT_REFUSED
@@ -54,6 +56,24 @@ def _listener(settings: EngineSettings) -> socket.socket:
         ) from None
 
 
+@contextmanager
+def _lock(settings: EngineSettings) -> Generator[None]:
+    """One process a folder. The engine has a lock of its own, but does not tell it from other failures."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with (settings.data.parent / "engine.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise _Refused(
+                f"another engine (process {file.read().strip()}) uses SPANLEDGER_HOME={settings.home}"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
 def _open(settings: EngineSettings) -> EngineApp:
     _clean_start(settings.data)
     from .app import EngineApp
@@ -61,13 +81,11 @@ def _open(settings: EngineSettings) -> EngineApp:
     try:
         return EngineApp(settings)
     except RuntimeError as refused:
-        why = "another process uses it" if "Cannot lock file" in str(refused) else str(refused)
-        raise _Refused(f"the data in SPANLEDGER_HOME={settings.home} cannot be opened: {why}") from None
+        raise _Refused(f"the data in SPANLEDGER_HOME={settings.home} cannot be opened: {refused}") from None
 
 
 def _clean_start(data: Path) -> None:
     """The engine reads ``config.xml`` in its working directory and the machine's time zone: neither is ours."""
-    data.mkdir(parents=True, exist_ok=True)
     work = data.parent / "engine.cwd"
     work.mkdir(exist_ok=True)
     os.chdir(work)
@@ -92,6 +110,14 @@ def _config(app: EngineApp) -> uvicorn.Config:
 
 class _Server(uvicorn.Server):
     """Ends by returning, so that the exit code is 0: uvicorn would raise the signal again."""
+
+    def __init__(self, app: EngineApp) -> None:
+        super().__init__(_config(app))
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        threading.Thread(target=self._app.stop_reads, name="stop").start()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.external import ExternalData
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import Profile, connect, connect_async, connect_reader
 from spanledger_collector.store.settings import StoreSettings
-from tests.conftest import Engine
+from tests.servers import Engine
 
 pytestmark = pytest.mark.clickhouse
 

@@ -1,0 +1,152 @@
+"""The engine's process starts or says why not, stops without loss, and comes back after kill -9."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.client import HTTPException
+from pathlib import Path
+
+import pytest
+
+from tests.http_raw import request
+from tests.servers import Engine, command, free_port, start_engine
+
+pytestmark = pytest.mark.clickhouse
+
+TABLE = (
+    "CREATE TABLE acked (batch UInt64, n UInt64) ENGINE = MergeTree ORDER BY (batch, n) "
+    "SETTINGS non_replicated_deduplication_window = 1000"
+)
+
+
+@pytest.fixture
+def engines() -> Iterator[list[Engine]]:
+    """Engines to kill at the end, whatever the test did."""
+    started: list[Engine] = []
+    yield started
+    for engine in started:
+        engine.server.kill()
+
+
+def refused(**env: str) -> tuple[int, str]:
+    done = subprocess.run(command("engine"), env=env, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stderr
+
+
+def test_a_second_process_on_the_same_home_is_refused(tmp_path: Path, engines: list[Engine]) -> None:
+    engines.append(start_engine(tmp_path))
+    code, said = refused(SPANLEDGER_HOME=str(tmp_path), SPANLEDGER_ENGINE_PORT=str(free_port()))
+    assert code == 1
+    assert f"another engine (process {engines[0].server.process.pid}) uses SPANLEDGER_HOME={tmp_path}" in said
+    assert request(engines[0].url, "SELECT 1").text == "1\n"
+
+
+def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, said = refused(SPANLEDGER_HOME=str(tmp_path), SPANLEDGER_ENGINE_PORT=str(port))
+    assert (code, f"port {port}" in said, "SPANLEDGER_ENGINE_PORT" in said) == (1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"SPANLEDGER_ENGINE_PORT": "none"}, ["SPANLEDGER_ENGINE_PORT", "'none'", "integer"]),
+        ({"SPANLEDGER_ENGINE_HANDLES": "0"}, ["SPANLEDGER_ENGINE_HANDLES", "greater than or equal to 1"]),
+        ({"SPANLEDGER_HOST": "0.0.0.0"}, ["SPANLEDGER_ENGINE_TOKEN is required", "SPANLEDGER_HOST=0.0.0.0"]),
+    ],
+)
+def test_a_bad_setting_ends_the_process_and_names_the_variable(
+    tmp_path: Path, env: dict[str, str], words: list[str]
+) -> None:
+    code, said = refused(SPANLEDGER_HOME=str(tmp_path), **env)
+    assert code == 2
+    assert [word for word in words if word not in said] == []
+
+
+def test_a_config_file_in_the_working_directory_is_not_read(tmp_path: Path, engines: list[Engine]) -> None:
+    (tmp_path / "config.xml").write_text("<clickhouse><path>/nowhere/</path></clickhouse>")
+    home = tmp_path / "home"
+    home.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        engines.append(start_engine(home))
+    assert request(engines[0].url, "SELECT 1").text == "1\n"
+
+
+def test_stopping_ends_reads_and_keeps_every_acknowledged_insert(
+    tmp_path: Path, engines: list[Engine]
+) -> None:
+    engine = start_engine(tmp_path)
+    engines.append(engine)
+    request(engine.url, TABLE)
+    acked: list[int] = []
+    stopped = threading.Event()
+
+    def insert() -> None:
+        batch = 0
+        while not stopped.is_set():
+            with suppress(OSError, HTTPException):
+                if (
+                    request(engine.url, f"INSERT INTO acked FORMAT TSV\n{batch}\t1\n{batch}\t2\n").status
+                    == 200
+                ):
+                    acked.append(batch)
+            batch += 1
+
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(insert)
+        endless = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+        read = pool.submit(request, engine.url, endless)
+        time.sleep(1)
+        started = time.monotonic()
+        engine.server.process.send_signal(signal.SIGTERM)
+        assert engine.server.process.wait(15) == 0
+        assert time.monotonic() - started < 10
+        stopped.set()
+        assert read.exception(5) is not None or read.result().status == 500
+    again = start_engine(tmp_path)
+    engines.append(again)
+    assert acked
+    kept = request(again.url, "SELECT groupUniqArray(batch) FROM acked FORMAT JSONCompactEachRow").text
+    assert set(acked) <= {int(batch) for batch in kept.strip("[]\n").replace('"', "").split(",")}
+
+
+def test_killed_at_any_moment_nothing_acknowledged_is_lost_and_a_retry_doubles_nothing(
+    tmp_path: Path, engines: list[Engine]
+) -> None:
+    rounds, batch = 4, 0
+    for round_number in range(rounds):
+        engine = start_engine(tmp_path)
+        engines.append(engine)
+        request(engine.url, TABLE.replace("TABLE", "TABLE IF NOT EXISTS"))
+        threading.Timer(0.3 + 0.13 * round_number, engine.server.kill).start()
+        while insert_batch(engine, batch):
+            batch += 1
+    last = start_engine(tmp_path)
+    engines.append(last)
+    assert insert_batch(last, batch)  # the one whose answer never came, sent again as it was
+    counts = request(last.url, "SELECT count(), uniqExact(batch), max(batch) FROM acked").text.split()
+    assert counts == [str((batch + 1) * 100), str(batch + 1), str(batch)]
+    assert batch > rounds
+
+
+def insert_batch(engine: Engine, batch: int) -> bool:
+    rows = "".join(f"{batch}\t{n}\n" for n in range(100))
+    try:
+        answer = request(
+            engine.url,
+            f"INSERT INTO acked FORMAT TSV\n{rows}",
+            params={"insert_deduplication_token": f"batch-{batch}", "async_insert": 0},
+        )
+    except (OSError, HTTPException):
+        return False
+    assert answer.status == 200, answer.text
+    return True
