@@ -1,1 +1,1 @@
-"""OTLP in -> spool -> normalise -> price -> redact -> one columnar insert."""
+"""OTLP in, rows of the store out: receive, spool, normalise, price, redact, insert."""

@@ -1,0 +1,347 @@
+"""Accepted OTLP bytes of one tenant in; rows for ``spans`` and ``scores`` out. No I/O, no price, no verdict on billing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from spanledger.serving.usage import Usage
+
+from . import content, evaluations, slim, values
+from .attributes import Value, decode, decode_all, text
+from .dialects import TABLE
+from .usage import buckets
+from .wire import valid_ids
+
+Row = dict[str, Any]
+"""Column to value; a column that is missing holds its default."""
+
+MODEL_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
+_KINDS = ("internal", "internal", "server", "client", "producer", "consumer")
+_DAY_NS = 86_400 * 10**9
+_OLDEST_NS, _AHEAD_NS = 10 * 366 * _DAY_NS, _DAY_NS
+
+_PROVIDERS = {
+    "azure": "azure.ai.openai",
+    "az.ai.openai": "azure.ai.openai",
+    "az.ai.inference": "azure.ai.inference",
+    "azure_openai": "azure.ai.openai",
+    "aws": "aws.bedrock",
+    "bedrock": "aws.bedrock",
+    "amazon-bedrock": "aws.bedrock",
+    "google": "gcp.gemini",
+    "gemini": "gcp.gemini",
+    "vertexai": "gcp.vertex_ai",
+    "vertex_ai": "gcp.vertex_ai",
+    "xai": "x_ai",
+    "mistralai": "mistral_ai",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """Whose spans these are, from the key; ``received_at`` in ns."""
+
+    project: str
+    team: str
+    key_id: str
+    received_at: int
+
+
+@dataclass(slots=True)
+class Span:
+    """One row, and what billing needs beside it. ``told_billable`` is what the span says of itself."""
+
+    row: Row
+    usage: Usage | None
+    told_billable: bool | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What requests became. ``rejected`` counts spans without valid ids, ``clamped`` times that cannot be meant."""
+
+    spans: list[Span] = field(default_factory=list[Span])
+    scores: list[Row] = field(default_factory=list[Row])
+    rejected: int = 0
+    clamped: int = 0
+
+
+def normalise(body: bytes, tenancy: Tenancy, into: Batch) -> None:
+    """Add every span and score of one inflated request to ``into``.
+
+    Raises:
+        google.protobuf.message.DecodeError: the bytes are no trace request.
+    """
+    for resource in slim.parse(body).resource_spans:
+        base = _resource_row(decode_all(resource.resource.attributes), tenancy)
+        for scope in resource.scope_spans:
+            name = scope.scope.name.decode("utf-8", "replace")
+            scoped = {**base, "scope": name} if name else base
+            for span in scope.spans:
+                if valid_ids(span.trace_id, span.span_id):
+                    _add(span, scoped, tenancy, into)
+                else:
+                    into.rejected += 1
+
+
+_RESOURCE = {
+    "service.name": "service",
+    "service.version": "service_version",
+    "deployment.environment.name": "environment",
+    "deployment.environment": "environment",
+}
+
+
+def _resource_row(attributes: dict[str, Value], tenancy: Tenancy) -> Row:
+    row: Row = {"project": tenancy.project, "key_id": tenancy.key_id}
+    if tenancy.team:
+        row["team"] = tenancy.team
+    sdk, version = attributes.pop("telemetry.sdk.name", ""), attributes.pop("telemetry.sdk.version", "")
+    if sdk:
+        row["sdk"] = f"{text(sdk)}/{text(version)}"
+    for name, column in _RESOURCE.items():
+        if name in attributes:
+            row.setdefault(column, text(attributes.pop(name)))
+    for name in ("team", "feature", "customer_id"):  # said once for a whole application
+        value = attributes.get(f"spanledger.{name}")
+        if value and not row.get(name):
+            row[name] = text(value)
+    if attributes:
+        row["resource"] = {name: text(value) for name, value in attributes.items()}
+    return row
+
+
+def _add(span: slim.Span, base: Row, tenancy: Tenancy, into: Batch) -> None:
+    row = dict(base)
+    row["trace_id"], row["span_id"] = span.trace_id, span.span_id
+    row["name"] = span.name.decode("utf-8", "replace")
+    row["kind"] = _KINDS[span.kind] if 0 <= span.kind < 6 else "internal"
+    if span.parent_span_id and any(span.parent_span_id):
+        row["parent_span_id"] = span.parent_span_id[:8]
+    facts: dict[str, Value] = {}
+    extra: dict[str, Value] = {}
+    groups: content.Groups = {}
+    mark = _read_attributes(span.attributes, facts, extra, groups)
+    row["dialect"] = dialect = TABLE.dialect(mark, row.get("scope", ""))
+    if not _set_times(span, row, tenancy.received_at):
+        extra["spanledger.original_start_time"] = span.start
+        into.clamped += 1
+    scores = _read_events(span.events, row, facts) if span.events else []
+    _set_columns(facts, row, extra)
+    _set_identity(facts, row, base, dialect)
+    usage = buckets(facts)
+    _set_operation(facts, row, usage)
+    _set_durations(facts, row)
+    _set_status(span.status, row)
+    _set_usage(usage, row)
+    _set_content(facts, groups, row)
+    if span.links:
+        row["links"] = _links(span.links)
+    if extra:
+        row["attributes"] = {
+            key: value if type(value) is str else text(value) for key, value in extra.items()
+        }
+    for attributes in scores:
+        score = evaluations.score_row(attributes, row, tenancy.received_at)
+        if score is not None:
+            into.scores.append(score)
+    told = facts.get("told.billable")
+    into.spans.append(Span(row, usage, told if isinstance(told, bool) else None))
+
+
+def _read_attributes(
+    raws: Sequence[bytes], facts: dict[str, Value], extra: dict[str, Value], groups: content.Groups
+) -> int:
+    """Sort attributes into facts, parts of lists, and the rest; the answer is the vocabulary's mark."""
+    mark, ranks, rule_of = 0, dict[str, int](), TABLE.rule
+    for raw in raws:
+        key, value = decode(raw)
+        rule = rule_of(key)
+        if rule is None:
+            extra[key] = value
+            continue
+        if rule.mark > mark:
+            mark = rule.mark
+        name = rule.field
+        if not name:
+            extra[key] = value
+        elif rule.path:
+            groups.setdefault(name, {})[rule.path] = value
+        elif (rank := ranks.get(name)) is None or rule.rank < rank:
+            facts[name], ranks[name] = value, rule.rank
+        elif value != facts[name]:
+            extra[key] = value  # two names for one fact disagree: keep what was not believed
+    return mark
+
+
+def _set_times(span: slim.Span, row: Row, received_at: int) -> bool:
+    """Start and duration; a start nobody can mean becomes the time of arrival, and the answer is False."""
+    start, end = span.start or span.end, span.end
+    sane = received_at - _OLDEST_NS <= start <= received_at + _AHEAD_NS
+    row["start_time"] = start if sane else received_at
+    row["duration_ns"] = end - start if 0 <= end - start < 1 << 63 else 0
+    return sane
+
+
+def _read_events(events: Sequence[slim.Event], row: Row, facts: dict[str, Value]) -> list[dict[str, Value]]:
+    """Take content, errors and first tokens out of events; keep the others; answer with the evaluations."""
+    scores: list[dict[str, Value]] = []
+    kept: list[tuple[int, str, dict[str, Value]]] = []
+    for event in events:
+        name = event.name.decode("utf-8", "replace")
+        attributes = decode_all(event.attributes)
+        if name == evaluations.EVENT:
+            scores.append(attributes)
+        elif not content.take_event(name, attributes, facts):
+            kept.append((event.time, name, attributes))
+            if name == "exception":
+                facts.setdefault("error_type", attributes.get("exception.type"))
+                facts.setdefault("status_message", attributes.get("exception.message"))
+            elif name == "First Token Stream Event" and event.time >= row["start_time"]:
+                row.setdefault("ttft_ns", event.time - row["start_time"])
+    if kept:
+        row["events"] = content.events_text(kept)
+    return scores
+
+
+def _set_columns(facts: dict[str, Value], row: Row, extra: dict[str, Value]) -> None:
+    """Columns that one attribute fills; a value that does not fit stays readable among the attributes."""
+    columns = values.COLUMNS
+    for name, value in facts.items():
+        read = columns.get(name)
+        if read is None or value is None:
+            continue
+        found = read(value)
+        if found is None:
+            extra[f"invalid.{name}"] = value
+        else:
+            row[name] = found
+
+
+def _set_identity(facts: dict[str, Value], row: Row, base: Row, dialect: str) -> None:
+    """What a payload may not decide: the team of a key that has one, and the provider's one name."""
+    if base.get("team"):
+        row["team"] = base["team"]
+    if base["key_id"]:
+        row["key_id"] = row.get("key_id") or base["key_id"]
+    provider = str(row.get("provider", "")).lower()
+    if dialect == "vercel_ai":
+        provider = provider.partition(".")[0]  # openai.chat, anthropic.messages
+    if dialect == "vllm" and not provider:
+        provider = "vllm"
+    if provider:
+        row["provider"] = _PROVIDERS.get(provider, provider)
+    parameters = values.parsed(facts.get("parameters"))
+    if isinstance(parameters, dict):
+        told = cast(dict[str, Value], parameters)
+        for name in ("temperature", "top_p", "max_tokens", "seed", "service_tier"):
+            if name not in row and told.get(name) is not None:
+                found = values.COLUMNS[name](told[name])
+                if found is not None:
+                    row[name] = found
+    details = values.parsed(facts.get("cost.details"))
+    if isinstance(details, dict) and "cost_reported" not in row:
+        reported = values.money(cast(dict[str, Value], details).get("total"))
+        if reported is not None:
+            row["cost_reported"] = reported
+
+
+def _set_operation(facts: dict[str, Value], row: Row, usage: Usage | None) -> None:
+    if row.get("operation"):
+        return
+    kind = facts.get("kind_of_operation")
+    operation = TABLE.operation(text(kind)) if kind is not None else ""
+    if (
+        not operation
+        and kind is None
+        and usage is not None
+        and (row.get("request_model") or row.get("response_model"))
+    ):
+        operation = "chat"  # tokens of a model and no other word: a model call
+    if operation:
+        row["operation"] = operation
+
+
+_DURATIONS = {
+    "seconds.ttft": ("ttft_ns", values.seconds),
+    "milliseconds.ttft": ("ttft_ns", values.milliseconds),
+    "seconds.queue": ("queue_ns", values.seconds),
+    "seconds.prefill": ("prefill_ns", values.seconds),
+    "seconds.decode": ("decode_ns", values.seconds),
+}
+
+
+def _set_durations(facts: dict[str, Value], row: Row) -> None:
+    for name, (column, read) in _DURATIONS.items():
+        if name in facts and (found := read(facts[name])) is not None:
+            row[column] = found
+    first = facts.get("time.first_token")
+    if first is not None and "ttft_ns" not in row:
+        moment = _instant(text(values.parsed(first) if isinstance(first, str) else first))
+        if moment is not None and moment >= row["start_time"]:
+            row["ttft_ns"] = moment - row["start_time"]
+
+
+def _instant(iso: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1_000_000) * 1000
+
+
+def _set_status(status: slim.Status, row: Row) -> None:
+    if "status" not in row:
+        row["status"] = "error" if status.code == 2 else "ok"
+    if status.message and "status_message" not in row:
+        row["status_message"] = status.message.decode("utf-8", "replace")
+
+
+_USAGE_COLUMNS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "image_units",
+)
+
+
+def _set_usage(usage: Usage | None, row: Row) -> None:
+    if usage is None:
+        return
+    for column in _USAGE_COLUMNS:
+        count = getattr(usage, column)
+        if count is not None:
+            row[column] = count
+
+
+def _set_content(facts: dict[str, Value], groups: content.Groups, row: Row) -> None:
+    is_model = row.get("operation") in MODEL_OPERATIONS
+    if found := content.input_text(facts, groups, is_model=is_model):
+        row["input"] = found
+    if found := content.output_text(facts, groups, is_model=is_model):
+        row["output"] = found
+    is_retrieval = row.get("operation") in ("retrieval", "rerank")
+    if found := content.documents(facts, groups, is_retrieval=is_retrieval):
+        row["documents"] = found
+
+
+def _links(links: Sequence[slim.Link]) -> str:
+    found = [
+        {
+            "trace_id": link.trace_id.hex(),
+            "span_id": link.span_id.hex(),
+            "attributes": {key: text(value) for key, value in decode_all(link.attributes).items()},
+        }
+        for link in links
+    ]
+    return content.dump(found)
