@@ -318,7 +318,7 @@ def _content_text(content: object) -> str:
             isinstance(block, dict) and isinstance(cast(Part, block).get("text"), str) for block in blocks
         ):
             return "\n".join(cast(Part, block)["text"] for block in blocks)
-    return "" if content is None else _dump(content)
+    return "" if content is None else _dump(cast(object, content))
 
 
 def _media(value: Part) -> Part:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import orjson
+
 from spanledger import messages
 
 from .attributes import Value, text
@@ -121,7 +122,8 @@ def output_text(facts: dict[str, Value], groups: Groups, *, is_model: bool) -> s
     found = _messages(told if told is not None else facts.get("value.output"), "assistant")
     calls = parsed(facts.get("tool_calls.output"))
     if isinstance(calls, list) and calls:
-        answer = [*messages.parse(found), *messages.normalise({"role": "assistant", "tool_calls": calls})]
+        told = {"role": "assistant", "tool_calls": cast(list[object], calls)}
+        answer = [*messages.parse(found), *messages.normalise(told)]
         return dump(answer)
     return found
 

@@ -42,21 +42,26 @@ _PROVIDERS = {
 
 @dataclass(frozen=True, slots=True)
 class Tenancy:
-    """Whose spans these are, from the key; ``received_at`` in ns."""
+    """Whose spans these are, from the key; ``received_at`` in ns.
+
+    ``trusted``: the key may say for whom it sends, as a gateway does for its callers.
+    """
 
     project: str
     team: str
     key_id: str
     received_at: int
+    trusted: bool = False
 
 
 @dataclass(slots=True)
 class Span:
-    """One row, and what billing needs beside it. ``told_billable`` is what the span says of itself."""
+    """One row, and what billing needs beside it. ``told_*`` is what the span says of itself."""
 
     row: Row
     usage: Usage | None
     told_billable: bool | None = None
+    told_reason: str = ""
 
 
 @dataclass(slots=True)
@@ -131,7 +136,8 @@ def _add(span: slim.Span, base: Row, tenancy: Tenancy, into: Batch) -> None:
         into.clamped += 1
     scores = _read_events(span.events, row, facts) if span.events else []
     _set_columns(facts, row, extra)
-    _set_identity(facts, row, base, dialect)
+    _set_tenant(facts, row, tenancy)
+    _set_model(facts, row, dialect)
     usage = buckets(facts)
     _set_operation(facts, row, usage)
     _set_durations(facts, row)
@@ -148,8 +154,8 @@ def _add(span: slim.Span, base: Row, tenancy: Tenancy, into: Batch) -> None:
         score = evaluations.score_row(attributes, row, tenancy.received_at)
         if score is not None:
             into.scores.append(score)
-    told = facts.get("told.billable")
-    into.spans.append(Span(row, usage, told if isinstance(told, bool) else None))
+    told = values.flag(facts.get("told.billable"))
+    into.spans.append(Span(row, usage, told, text(facts.get("told.billable_reason"))))
 
 
 def _read_attributes(
@@ -221,12 +227,19 @@ def _set_columns(facts: dict[str, Value], row: Row, extra: dict[str, Value]) -> 
             row[name] = found
 
 
-def _set_identity(facts: dict[str, Value], row: Row, base: Row, dialect: str) -> None:
-    """What a payload may not decide: the team of a key that has one, and the provider's one name."""
-    if base.get("team"):
-        row["team"] = base["team"]
-    if base["key_id"]:
-        row["key_id"] = row.get("key_id") or base["key_id"]
+def _set_tenant(facts: dict[str, Value], row: Row, tenancy: Tenancy) -> None:
+    """What a payload may not decide, unless its key is trusted to: the project, the key, and a key's own team."""
+    told = facts.get("told.project")
+    if tenancy.trusted and told:
+        row["project"] = text(told)
+        return
+    row["key_id"] = tenancy.key_id
+    if tenancy.team:
+        row["team"] = tenancy.team
+
+
+def _set_model(facts: dict[str, Value], row: Row, dialect: str) -> None:
+    """The provider's one name, and what a JSON attribute says of parameters and cost."""
     provider = str(row.get("provider", "")).lower()
     if dialect == "vercel_ai":
         provider = provider.partition(".")[0]  # openai.chat, anthropic.messages
@@ -280,7 +293,7 @@ def _set_durations(facts: dict[str, Value], row: Row) -> None:
             row[column] = found
     first = facts.get("time.first_token")
     if first is not None and "ttft_ns" not in row:
-        moment = _instant(text(values.parsed(first) if isinstance(first, str) else first))
+        moment = _instant(str(values.parsed(first)))
         if moment is not None and moment >= row["start_time"]:
             row["ttft_ns"] = moment - row["start_time"]
 

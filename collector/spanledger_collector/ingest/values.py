@@ -126,22 +126,47 @@ STATUSES = frozenset({"ok", "error", "cut", "cancelled"})
 
 COLUMNS: dict[str, Callable[[Value], object]] = {
     **dict.fromkeys(
-        (
-            "team feature operation purpose provider request_model response_model finish_reason service_tier route "
-            "upstream fallback_from route_reason gpu_pool prompt_name prompt_label experiment agent_name tool_name "
-            "guard_action service service_version environment error_type server_address key_id"
-        ).split(),
+        [
+            "team",
+            "feature",
+            "operation",
+            "purpose",
+            "provider",
+            "request_model",
+            "response_model",
+            "finish_reason",
+            "service_tier",
+            "route",
+            "upstream",
+            "fallback_from",
+            "route_reason",
+            "gpu_pool",
+            "prompt_name",
+            "prompt_label",
+            "experiment",
+            "agent_name",
+            "tool_name",
+            "guard_action",
+            "service",
+            "service_version",
+            "environment",
+            "error_type",
+            "server_address",
+            "key_id",
+        ],
         label,
     ),
     **dict.fromkeys(
-        "customer_id user_id session_id status_message response_id cache_entry".split(),
+        ["customer_id", "user_id", "session_id", "status_message", "response_id", "cache_entry"],
         string,
     ),
-    **dict.fromkeys("temperature top_p cache_similarity engine_kv_usage engine_prefix_hits".split(), single),
-    **dict.fromkeys("max_tokens engine_running engine_waiting".split(), whole),
-    **dict.fromkeys("tpot_ns cache_age_ns".split(), _up_to(U64)),
-    **dict.fromkeys("streaming usage_estimated".split(), flag),
-    **dict.fromkeys("cost_saved cost_reported".split(), money),
+    **dict.fromkeys(
+        ["temperature", "top_p", "cache_similarity", "engine_kv_usage", "engine_prefix_hits"], single
+    ),
+    **dict.fromkeys(["max_tokens", "engine_running", "engine_waiting"], whole),
+    **dict.fromkeys(["tpot_ns", "cache_age_ns"], _up_to(U64)),
+    **dict.fromkeys(["streaming", "usage_estimated"], flag),
+    **dict.fromkeys(["cost_saved", "cost_reported"], money),
     "attempt": _up_to(U8),
     "prompt_version": whole,
     "seed": lambda value: whole(value, I64, -I64 - 1),

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 import orjson
 from google.protobuf.descriptor import FieldDescriptor
@@ -73,14 +73,27 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     return _inflate(body, 15 if encoding == "deflate" else 31, limit)
 
 
+class _Inflater(Protocol):
+    """What isal's untyped decompressor does."""
+
+    eof: bool
+    unused_data: bytes
+
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+_INFLATE_ERROR = cast(type[Exception], isal_zlib.error)
+_new_inflater = cast(Callable[[int], _Inflater], isal_zlib.decompressobj)  # pyright: ignore[reportUnknownMemberType]
+
+
 def _inflate(body: bytes, window: int, limit: int) -> bytes:
     parts: list[bytes] = []
     left = limit
     while body:  # a gzip body may have several members
-        stream = isal_zlib.decompressobj(wbits=window)
+        stream = _new_inflater(window)
         try:
             part = stream.decompress(body, left + 1)
-        except (isal_zlib.error, zlib.error) as wrong:
+        except _INFLATE_ERROR as wrong:
             raise errors.malformed(f"the body does not inflate: {wrong}") from None
         left -= len(part)
         if left < 0:
@@ -192,7 +205,7 @@ def _fill(message: Message, data: object, depth: int) -> None:
         raise TypeError(f"{message.DESCRIPTOR.name} must be an object")
     if depth > _MAX_DEPTH:
         raise ValueError("nested too deeply")
-    fields = message.DESCRIPTOR.fields_by_camelcase_name
+    fields = cast(dict[str, FieldDescriptor], message.DESCRIPTOR.fields_by_camelcase_name)
     for name, value in cast(dict[str, Any], data).items():
         field = fields.get(name)
         if field is None or value is None:

@@ -1,6 +1,7 @@
 """Attribute vocabularies in, one lookup from an attribute's name to the record's field out."""
 
-from .table import DIALECTS, Dialect, Table, build
+from .dialect import Dialect
+from .table import DIALECTS, Table, build
 
 __all__ = ["DIALECTS", "TABLE", "Dialect", "Table"]
 

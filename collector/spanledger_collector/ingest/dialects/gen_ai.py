@@ -17,6 +17,7 @@ SPANLEDGER = Dialect(
         "spanledger.usage.image_units": "usage.images",
         "spanledger.usage.cache_write_1h_tokens": "usage.cache_write_1h",
         "spanledger.usage.estimated": "usage_estimated",
+        "spanledger.project": "told.project",
         "spanledger.team": "team",
         "spanledger.feature": "feature",
         "spanledger.customer_id": "customer_id",

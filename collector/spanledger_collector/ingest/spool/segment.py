@@ -37,6 +37,7 @@ class Record:
     encoding: str
     body: bytes
     items: int = 0
+    trusted: bool = False
     plain: bytes | None = field(default=None, compare=False, repr=False)
 
     def pack(self) -> bytes:
@@ -50,6 +51,7 @@ class Record:
                 self.received_at,
                 self.encoding,
                 self.items,
+                self.trusted,
             ]
         )
         checksum = zlib.crc32(self.body, zlib.crc32(meta))
@@ -57,10 +59,10 @@ class Record:
 
 
 def _unpack(meta: bytes, body: bytes) -> Record:
-    signal, project, team, key_id, received_at, encoding, items = cast(
-        tuple[Literal["traces", "logs"], str, str, str, int, str, int], tuple(orjson.loads(meta))
+    signal, project, team, key_id, received_at, encoding, items, trusted = cast(
+        tuple[Literal["traces", "logs"], str, str, str, int, str, int, bool], tuple(orjson.loads(meta))
     )
-    return Record(signal, project, team, key_id, received_at, encoding, body, items)
+    return Record(signal, project, team, key_id, received_at, encoding, body, items, trusted)
 
 
 @dataclass(slots=True)

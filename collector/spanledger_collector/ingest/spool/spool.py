@@ -228,6 +228,13 @@ class Spool:
         return len(self._sealed)
 
     @property
+    def oldest_received_at(self) -> int | None:
+        """When the oldest request that waits came in, in ns; None when none waits (or it is only on disk)."""
+        current = self._open
+        records = self._sealed[0].records if self._sealed else (current.records if current else [])
+        return records[0].received_at if records else None
+
+    @property
     def full(self) -> bool:
         """Whether there is no room left."""
         return self._bytes >= self._max_bytes

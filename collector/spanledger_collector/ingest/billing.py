@@ -1,0 +1,226 @@
+"""A batch of spans and what is stored of their traces in; which of them is a distinct model call out. Pure.
+
+One call is often told twice: by a provider's SDK and an instrumentation around it, by a framework and
+the client it uses, by a client and the gateway it called. Only one of them may carry cost:
+
+1. agents, workflows, tools and everything that is no model call never do;
+2. a span that says ``spanledger.billable=false`` does not;
+3. two spans of one project with one response id, that were open at the same time, are one call;
+4. of two model spans one above the other, with one model and the same tokens, only one counts.
+
+What is stored was counted first and stays counted. Within a batch the span that tells most wins, then the inner one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from spanledger_collector.store.reads.known import Known
+
+from .normalise import MODEL_OPERATIONS, Span
+
+SpanKey = tuple[str, bytes, bytes]
+"""Project, trace id, span id."""
+
+SKEW_NS = 10**9
+_MAX_DEPTH = 200  # a chain of parents longer than this is a loop
+_MAX_PAIRS = 64  # spans of one trace or response id that are compared with each other
+
+
+@dataclass(slots=True)
+class Call:
+    """One telling of a model call."""
+
+    key: SpanKey
+    parent: bytes
+    models: frozenset[str]
+    provider: str
+    response_id: str
+    scope: str
+    start: int
+    end: int
+    totals: tuple[int | None, int | None]
+    stored: bool
+    billed: bool
+    detail: int = 0
+    span: Span | None = None
+
+    @property
+    def trace(self) -> tuple[str, bytes]:
+        """Project and trace id."""
+        return self.key[:2]
+
+
+def decide(spans: Sequence[Span], known: Iterable[Known]) -> int:
+    """Set ``billable`` and ``billable_reason`` on every row; the answer counts the duplicates found."""
+    known = list(known)
+    # What is stored and not billable was refused because of another, or was never a call of its own.
+    stored = [_stored_call(row) for row in known if row.billable]
+    parents: dict[SpanKey, bytes] = {(k.project, k.trace_id, k.span_id): k.parent_span_id for k in known}
+    fresh: list[Call] = []
+    for span in spans:
+        row = span.row
+        parents[_key(span)] = row.get("parent_span_id", b"")
+        if _may_bill(span):
+            fresh.append(_fresh_call(span))
+    return _mark_duplicates(fresh, stored, parents)
+
+
+def _key(span: Span) -> SpanKey:
+    return (span.row["project"], span.row["trace_id"], span.row["span_id"])
+
+
+def _may_bill(span: Span) -> bool:
+    """Rules 1 and 2; sets the reason where they say no."""
+    row = span.row
+    if row.get("operation", "") not in MODEL_OPERATIONS:
+        if span.usage is not None:
+            row["billable_reason"] = "not_a_model_call"
+        return False
+    if span.told_billable is False:
+        row["billable_reason"] = span.told_reason or "told"
+        return False
+    row["billable"] = True
+    return True
+
+
+def _stored_call(row: Known) -> Call:
+    return Call(
+        key=(row.project, row.trace_id, row.span_id),
+        parent=row.parent_span_id,
+        models=_models(row.request_model, row.response_model),
+        provider=row.provider,
+        response_id=row.response_id,
+        scope=row.scope,
+        start=row.start_time,
+        end=row.start_time + row.duration_ns,
+        totals=(row.input_total, row.output_total),
+        stored=True,
+        billed=row.billable,
+    )
+
+
+def _fresh_call(span: Span) -> Call:
+    row, usage = span.row, span.usage
+    return Call(
+        key=_key(span),
+        parent=row.get("parent_span_id", b""),
+        models=_models(row.get("request_model", ""), row.get("response_model", "")),
+        provider=row.get("provider", ""),
+        response_id=row.get("response_id", ""),
+        scope=row.get("scope", ""),
+        start=row["start_time"],
+        end=row["start_time"] + row["duration_ns"],
+        totals=(None, None) if usage is None else (usage.input_total, usage.output_total),
+        stored=False,
+        billed=True,
+        detail=0 if usage is None else sum(getattr(usage, name) is not None for name in _DETAILS),
+        span=span,
+    )
+
+
+_DETAILS = (
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+    "output_tokens",
+)
+
+
+def _models(*names: str) -> frozenset[str]:
+    return frozenset(name.lower().rpartition("/")[2] for name in names if name)
+
+
+def _mark_duplicates(fresh: list[Call], stored: list[Call], parents: Mapping[SpanKey, bytes]) -> int:
+    by_response: dict[tuple[str, str], list[Call]] = defaultdict(list)
+    by_trace: dict[tuple[str, bytes], list[Call]] = defaultdict(list)
+    ordered = sorted(fresh, key=lambda call: (-call.detail, -_depth(call, parents), call.start, call.key))
+    found = 0
+    for call in [*stored, *ordered]:
+        same_answer = by_response[call.key[0], call.response_id] if call.response_id else []
+        same_trace = by_trace[call.trace]
+        if not call.stored and (reason := _duplicate(call, same_answer, same_trace, parents)):
+            _refuse(call, reason)
+            found += 1
+        if len(same_trace) < _MAX_PAIRS:
+            same_trace.append(call)
+        if call.response_id and len(same_answer) < _MAX_PAIRS:
+            same_answer.append(call)
+    return found
+
+
+def _duplicate(
+    call: Call, same_answer: list[Call], same_trace: list[Call], parents: Mapping[SpanKey, bytes]
+) -> str:
+    """Why this is a second telling of a call that counts already; empty when it is not."""
+    if any(_one_answer(call, other, parents) for other in same_answer):
+        return "same_response_id"
+    for other in same_trace:
+        if _alike(call, other) and _related(call, other, parents):
+            return "same_usage_in_ancestry"
+    return ""
+
+
+def _refuse(call: Call, reason: str) -> None:
+    call.billed = False
+    if call.span is not None:
+        call.span.row["billable"] = False
+        call.span.row["billable_reason"] = reason
+
+
+def _one_answer(call: Call, other: Call, parents: Mapping[SpanKey, bytes]) -> bool:
+    """One response id tells one call, unless a stand-in server answers every call with the same id.
+
+    Then the two were not open at the same time, or one instrumentation told both, in traces of their own.
+    """
+    if not _agree(call.totals, other.totals):
+        return False
+    if call.trace == other.trace and _related(call, other, parents):
+        return True
+    skew = 0 if call.scope == other.scope else SKEW_NS
+    if call.start > other.end + skew or other.start > call.end + skew:
+        return False
+    return call.trace == other.trace or not call.scope or call.scope != other.scope
+
+
+def _alike(call: Call, other: Call) -> bool:
+    """The same tokens of the same model, as far as both tell."""
+    if call.totals != other.totals:
+        return False
+    return not call.models or not other.models or _same_model(call.models, other.models)
+
+
+def _same_model(left: frozenset[str], right: frozenset[str]) -> bool:
+    # gpt-4o and gpt-4o-2024-08-06 name one model; gpt-4o and gpt-4o-mini would too, but not with one usage.
+    return bool(left & right) or any(a.startswith(b) or b.startswith(a) for a in left for b in right)
+
+
+def _agree(left: tuple[int | None, int | None], right: tuple[int | None, int | None]) -> bool:
+    return all(a is None or b is None or a == b for a, b in zip(left, right, strict=True))
+
+
+def _related(call: Call, other: Call, parents: Mapping[SpanKey, bytes]) -> bool:
+    """Whether one is an ancestor of the other."""
+    return _is_above(call.key[2], other, parents) or _is_above(other.key[2], call, parents)
+
+
+def _is_above(ancestor: bytes, call: Call, parents: Mapping[SpanKey, bytes]) -> bool:
+    parent = call.parent
+    for _ in range(_MAX_DEPTH):
+        if not parent:
+            return False
+        if parent == ancestor:
+            return True
+        parent = parents.get((*call.trace, parent), b"")
+    return False
+
+
+def _depth(call: Call, parents: Mapping[SpanKey, bytes]) -> int:
+    depth, parent = 0, call.parent
+    while parent and depth < _MAX_DEPTH:
+        depth += 1
+        parent = parents.get((*call.trace, parent), b"")
+    return depth

@@ -1,0 +1,65 @@
+"""What an exporter sends to /v1/traces is acknowledged, priced and can be queried soon after."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import orjson
+import pytest
+
+from tests.otlp import SpanData, chat
+
+from .conftest import KEY, Collector
+
+pytestmark = pytest.mark.clickhouse
+
+
+def test_model_call_is_a_priced_row(collector: Collector) -> None:
+    span = SpanData(
+        attributes=chat(
+            gen_ai__response__id="chatcmpl-1",
+            gen_ai__usage__cache_read__input_tokens=400,
+            gen_ai__usage__reasoning__output_tokens=30,
+            gen_ai__input__messages='[{"role": "user", "content": "Why?"}]',
+            user__id="u-7",
+            app__flag=True,
+        )
+    )
+    collector.send(span, zipped=True)
+    collector.wait_for(1)
+    (row,) = collector.rows("SELECT * FROM spans")
+    assert (row["project"], row["key_id"], row["service"]) == ("default", "bootstrap", "shop")
+    assert (row["trace_id"], row["span_id"]) == (span.trace_id, span.span_id)
+    assert [row[c] for c in ("input_tokens", "cache_read_tokens", "output_tokens", "reasoning_tokens")] == [
+        600, 400, 70, 30,
+    ]  # fmt: skip
+    assert row["billable"]
+    assert row["cost_total"] == Decimal("0.003000000")
+    assert row["price_source"] == "genai-prices"
+    assert row["user_id"] == "u-7"
+    assert row["attributes"] == {"app.flag": "true"}
+    assert orjson.loads(row["input"]) == [{"role": "user", "parts": [{"type": "text", "content": "Why?"}]}]
+    (rollup,) = collector.rows("SELECT sum(calls) AS calls, sum(cost) AS cost FROM cost_hour")
+    assert (rollup["calls"], rollup["cost"]) == (1, row["cost_total"])
+
+
+def test_score_event_is_a_score_about_its_span(collector: Collector) -> None:
+    event = {
+        "gen_ai.evaluation.name": "thumbs",
+        "gen_ai.evaluation.score.value": 1,
+        "gen_ai.evaluation.explanation": "ok",
+    }
+    span = SpanData(attributes=chat(), events=[("gen_ai.evaluation.result", event)])
+    collector.send(span)
+    collector.wait_for(1, "scores")
+    (row,) = collector.rows("SELECT *, hex(span_id) AS span FROM scores FINAL")
+    assert (row["name"], row["value"], row["explanation"], row["status"]) == ("thumbs", 1.0, "ok", "ok")
+    assert (row["trace_id"], row["span"].lower(), row["source"]) == (span.trace_id, span.span_id.hex(), "sdk")
+
+
+def test_unknown_key_is_refused_with_a_status_body(collector: Collector) -> None:
+    for key in (None, "sl_wrong_key", KEY + "x"):
+        answer = collector.post(b"", key=key)
+        assert answer.status == 401
+        assert answer.headers["content-type"] == "application/x-protobuf"
+        assert answer.content.startswith(b"\x08\x10\x12")
