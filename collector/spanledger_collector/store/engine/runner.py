@@ -17,6 +17,7 @@ _APPEND = 4 * 1024 * 1024  # bytes given to the engine at once
 _PIECE = 1024 * 1024  # bytes of a whole answer sent at once
 _HOLD = 8 * 1024 * 1024  # bytes of an answer held back for a client that waits for its end
 _KILL_PATIENCE_S = 10.0
+_KILL_LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,12 @@ class Runner:
             return with_processes(statement, self._running.processes())
         return statement.sql
 
-    def _insert(self, data: bytes) -> None:
+    def _insert(self, data: bytes | memoryview) -> None:
         statement, connection = self._request.statement, self._handle.connection
         stream = connection.send_insert(statement.sql, statement.format)
         try:
             for start in range(0, len(data), _APPEND):
-                connection.insert_append(stream, data[start : start + _APPEND])
+                connection.insert_append(stream, bytes(data[start : start + _APPEND]))
             result = connection.insert_done(stream)
         except RuntimeError:
             connection.insert_cancel(stream)
@@ -175,20 +176,31 @@ class Runner:
 
     def _kill(self, kill: Kill) -> None:
         """KILL QUERY in terms of the ids clients know; never the statement itself."""
-        request = self._request
-        own = quoted(self._handle.tag)
-        matching = (
-            f"FROM {self._running.processes()} WHERE ({kill.condition}) AND Settings['log_comment'] != {own}"
-        )
-        tags = self._handle.run(f"SELECT Settings['log_comment'] {matching} FORMAT TSV").decode().split("\n")
+        works = self._matching(kill)
         status = "finished" if kill.mode == "SYNC" else "waiting"
-        listing = f"SELECT '{status}' AS kill_status, query_id, user, query {matching}"
-        answer = self._handle.run(f"{listing} FORMAT {request.output_format}")
+        tags = ", ".join(quoted(work.tag) for work in works) or "''"
+        answer = self._handle.run(
+            f"SELECT '{status}' AS kill_status, query_id, user, query FROM {self._running.processes()} "  # noqa: S608
+            f"WHERE Settings['log_comment'] IN ({tags}) FORMAT {self._request.output_format}"
+        )
         if kill.mode != "TEST":
-            works = self._running.tagged(tags)
             self._running.cancel(works, _KILL_PATIENCE_S if kill.mode == "SYNC" else 0.0)
-        self._sink.start(request.output_format, Summary())
+        self._sink.start(self._request.output_format, Summary())
         self._sink.send(answer)
+
+    def _matching(self, kill: Kill) -> list[Work]:
+        """The work a KILL means. A handle may have taken up its next statement meanwhile: then look again."""
+        works: list[Work] = []
+        for _ in range(_KILL_LOOKS):
+            listing = self._handle.run(
+                f"SELECT Settings['log_comment'], query_id FROM {self._running.processes()} "  # noqa: S608
+                f"WHERE ({kill.condition}) AND Settings['log_comment'] != {quoted(self._handle.tag)} FORMAT JSONCompact"
+            )
+            rows: list[tuple[str, str]] = json.loads(listing)["data"]
+            works = self._running.still_there(rows)
+            if len(works) == len(rows):
+                break
+        return works
 
 
 def _summary(result: Result) -> Summary:

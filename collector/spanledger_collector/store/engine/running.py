@@ -78,10 +78,14 @@ class Running:
         with self._lock:
             return list(self._works.values())
 
-    def tagged(self, tags: Iterable[str]) -> list[Work]:
-        """The work that runs on these handles."""
-        wanted = set(tags)
-        return [work for work in self.all() if work.tag in wanted]
+    def still_there(self, listed: Iterable[Sequence[str]]) -> list[Work]:
+        """Of rows (tag, query id) of ``processes``, the work that has run on that handle ever since."""
+        found: list[Work] = []
+        for tag, query_id in listed:
+            work = self._works.get(query_id)
+            if work is not None and work.tag == tag:
+                found.append(work)
+        return found
 
     def cancel(self, works: Sequence[Work], patience_s: float) -> bool:
         """Cancel, and wait until all have ended; False when some still run after ``patience_s``.

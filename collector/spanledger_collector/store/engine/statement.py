@@ -24,6 +24,7 @@ STREAMABLE = frozenset(
     }
 )
 _READS = frozenset({"SELECT", "WITH", "("})
+_HEAD = 64 * 1024  # bytes of a body in which an INSERT's data should begin
 _TOKEN = re.compile(
     r"""
     (?P<space>\s+|--[^\n]*|\#[!\ ][^\n]*|/\*.*?(?:\*/|\Z))
@@ -53,7 +54,7 @@ class Statement:
     sql: str
     verb: str
     format: str
-    data: bytes | None = None
+    data: bytes | memoryview | None = None
     format_at: int = -1
 
     def sql_without_format(self) -> str:
@@ -82,29 +83,34 @@ def read_statement(query: str, body: bytes) -> Statement:
     ``query`` is the URL's or form's SQL. An insert's body is data and stays bytes; for any other
     statement the body continues the SQL. Raises ``UnicodeDecodeError`` where SQL is not UTF-8.
     """
-    if query and _verb(query) == "INSERT":
-        return _insert(query, body, split=False)
-    if not query and body[:4096].lstrip()[:6].upper() == b"INSERT":
-        # Latin-1 keeps every byte of the data at its place while the head is looked for.
-        return _insert(body.decode("latin-1"), b"", split=True)
+    if not query and _verb(_head(body)) == "INSERT":
+        return _insert_in_body(body)
+    if _verb(query) == "INSERT":
+        return _insert_by_url(query, body)
     sql = "\n".join(part for part in (query, body.decode()) if part)
-    verb = _verb(sql)
-    if verb == "INSERT":  # after a comment
-        return _insert(sql.encode().decode("latin-1"), b"", split=True)
     name, at = _trailing_format(sql)
-    return Statement(sql, verb, name, format_at=at)
+    return Statement(sql, _verb(sql), name, format_at=at)
 
 
-def _insert(text: str, body: bytes, *, split: bool) -> Statement:
-    """Cut an INSERT before its data. With ``split`` the text is bytes in Latin-1 and holds the data too."""
-    end, name, start = _insert_head(text)
+def _head(body: bytes) -> str:
+    """The beginning of a body, each byte a character, so that places in it are places in the body."""
+    return body[:_HEAD].decode("latin-1")
+
+
+def _insert_by_url(query: str, body: bytes) -> Statement:
+    end, name, start = _insert_head(query)
     if end < 0:  # INSERT ... SELECT: all of it is SQL
-        whole = text.encode("latin-1") if split else text.encode() + (b"\n" + body if body else b"")
-        return Statement(whole.decode(), "INSERT", "")
-    sql, rest = text[:end], text[start:]
-    if split:
-        return Statement(sql.encode("latin-1").decode(), "INSERT", name, rest.encode("latin-1"))
-    return Statement(sql, "INSERT", name, rest.encode() + body)
+        return Statement(query + ("\n" + body.decode() if body else ""), "INSERT", "")
+    return Statement(query[:end], "INSERT", name, query[start:].encode() + body)
+
+
+def _insert_in_body(body: bytes) -> Statement:
+    end, name, start = _insert_head(_head(body))
+    if start >= min(len(body), _HEAD) and len(body) > _HEAD:  # the data begins beyond the head
+        end, name, start = _insert_head(body.decode("latin-1"))
+    if end < 0:
+        return Statement(body.decode(), "INSERT", "")
+    return Statement(body[:end].decode(), "INSERT", name, memoryview(body)[start:])
 
 
 def _insert_head(text: str) -> tuple[int, str, int]:

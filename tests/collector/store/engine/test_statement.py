@@ -84,3 +84,10 @@ def test_no_byte_of_an_inserts_data_is_lost(data: bytes, name: str) -> None:
 def test_any_text_is_read_without_an_error(text: str) -> None:
     statement = read_statement("", text.encode())
     assert statement.data is not None or statement.sql == text
+
+
+def test_an_insert_whose_head_is_very_long_is_cut_at_its_data() -> None:
+    columns = ", ".join(f"column_{number}" for number in range(9000))
+    body = f"INSERT INTO t ({columns}) FORMAT TSV\n".encode() + b"\xff" * 100_000
+    statement = read_statement("", body)
+    assert statement == Statement(f"INSERT INTO t ({columns}) ", "INSERT", "TSV", b"\xff" * 100_000)
