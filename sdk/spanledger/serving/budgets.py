@@ -148,7 +148,8 @@ for i = 1, count do
   local spent, limit = tonumber(counts[1]), tonumber(ARGV[at])
   out[3 + i] = counts[1]
   if out[1] == 1 and limit >= 0 and spent + reserved + amount > limit then
-    local possible = spent < limit and spent + likely <= limit
+    -- A habit of dear calls must not close a small budget for good: half of it is always open to one call.
+    local possible = spent < limit and spent + math.min(likely, limit / 2) <= limit
     if spent >= limit or reserved > 0 or not possible then
       out[1], out[2] = 0, i
       out[3] = (possible and reserved > 0) and 1 or 0

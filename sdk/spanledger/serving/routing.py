@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +31,7 @@ PRIMARY = RouteState()
 
 
 def name_of(target: Target) -> str:
-    """How a target is called in health records, metrics and headers."""
+    """How a target is called in metrics, headers and the ledger."""
     return f"{target.upstream}/{target.model}"
 
 
@@ -40,6 +40,7 @@ def order(
     *,
     state: RouteState,
     health: HealthBook,
+    place: Callable[[Target], str] = name_of,
     now: float,
     draw: float,
     canary_draw: float = 1.0,
@@ -48,18 +49,17 @@ def order(
 
     Primaries come first, the first of them drawn by weight (``draw`` in [0, 1)); a route whose state is
     ``fallback`` asks its fallbacks first, unless ``canary_draw`` makes this call a canary. Targets that
-    cool down come last, the least bad of them first.
+    cool down come last, the least bad of them first. ``place`` names a target in the health book.
     """
     primaries = _drawn([t for t in route.targets if t.role == "primary"], draw)
     fallbacks = [t for t in route.targets if t.role == "fallback"]
     on_fallback = state.state == "fallback" and canary_draw >= state.canary
     wanted = fallbacks + primaries if on_fallback else primaries + fallbacks
-    cooling = {name_of(t) for t in wanted if health.state(name_of(t), now) == "open"}
+    cooling = [t for t in wanted if health.state(place(t), now) == "open"]
     if not cooling:
         return wanted
-    ready = [t for t in wanted if name_of(t) not in cooling]
-    rest = [t for t in wanted if name_of(t) in cooling]
-    return ready + sorted(rest, key=lambda t: health.badness(name_of(t), now))
+    ready = [t for t in wanted if t not in cooling]
+    return ready + sorted(cooling, key=lambda t: health.badness(place(t), now))
 
 
 def sticky_draw(route: str, subject: str) -> float:

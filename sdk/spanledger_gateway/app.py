@@ -1,0 +1,187 @@
+"""Raw ASGI: requests in, to serving or to the few plain endpoints; background work starts and ends here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Coroutine
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from spanledger import settings as sdk
+from spanledger.recorder import Recorder
+from spanledger.serving.asks import Endpoint
+
+from . import metrics
+from .answers import AnswerCache
+from .asgi import Receive, Scope, Send, headers_of, send_json, send_whole
+from .attempts import Attempts
+from .ledger import Ledger
+from .models import list_models, one_model
+from .pricing import Pricing
+from .recording import Recording
+from .redis_link import RedisLink
+from .registry import RegistryFeed
+from .replies import RefusedError
+from .serving import Serving, authenticate
+from .settings import GatewaySettings, load
+from .states import RouteStates, listen
+from .upstreams import Upstreams
+
+logger = logging.getLogger("spanledger.gateway")
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "/v1/chat/completions": "chat",
+    "/v1/responses": "responses",
+    "/v1/embeddings": "embeddings",
+    "/v1/messages": "messages",
+}
+
+
+class Gateway:
+    """The ASGI application of one gateway process."""
+
+    def __init__(self, settings: GatewaySettings, recorder: Recorder) -> None:
+        self.settings = settings
+        self.recorder = recorder
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._serving: Serving | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        endpoint = ENDPOINTS.get(path)
+        if endpoint is not None and scope["method"] == "POST" and self._serving is not None:
+            metrics.IN_FLIGHT.inc()
+            try:
+                await self._serving(endpoint, scope, receive, send)
+            except Exception:  # noqa: BLE001  the edge of an HTTP request
+                await self._broken(endpoint, send)
+            finally:
+                metrics.IN_FLIGHT.dec()
+        elif endpoint is not None:
+            refused = RefusedError(405, "method_not_allowed", f"{path} takes POST only")
+            await send_whole(send, 405, [*refused.headers(), (b"allow", b"POST")], refused.body(endpoint))
+        else:
+            await self._plain(path, scope, send)
+
+    @staticmethod
+    async def _broken(endpoint: Endpoint, send: Send) -> None:
+        """A fault of our own: logged with its trace, told without it. Nothing can be told once a stream began."""
+        logger.exception("a request to %s failed", endpoint)
+        metrics.REQUESTS.labels(endpoint, "500").inc()
+        refused = RefusedError(500, "internal_error", "the gateway failed; its log says why")
+        with contextlib.suppress(RuntimeError):
+            await send_whole(send, 500, refused.headers(), refused.body(endpoint))
+
+    async def _plain(self, path: str, scope: Scope, send: Send) -> None:
+        if path == "/healthz":
+            await send_json(send, 200, {"status": "ok"})
+        elif path == "/readyz":
+            await self._readyz(send)
+        elif path == "/metrics":
+            content = (b"content-type", CONTENT_TYPE_LATEST.encode())
+            await send_whole(send, 200, [content], self._metrics())
+        elif path == "/v1/models" or path.startswith("/v1/models/"):
+            await self._models(path, scope, send)
+        else:
+            refused = RefusedError(404, "not_found", f"there is no {scope['method']} {path} here")
+            await send_whole(send, 404, refused.headers(), refused.body("chat"))
+
+    async def _readyz(self, send: Send) -> None:
+        """Ready once there is a snapshot to serve from, of whatever age."""
+        source = self.feed.source
+        version = self.feed.registry.snapshot.version
+        ready = source != "none"
+        await send_json(send, 200 if ready else 503, {"ready": ready, "snapshot": version, "source": source})
+
+    async def _models(self, path: str, scope: Scope, send: Send) -> None:
+        headers = headers_of(scope)
+        is_anthropic = "anthropic-version" in headers
+        try:
+            key = authenticate(self.feed.registry, headers)
+            project = self.feed.registry.project(key.project)
+            name = path.removeprefix("/v1/models").removeprefix("/")
+            answer = one_model(project, name, is_anthropic) if name else list_models(project, is_anthropic)
+            await send_json(send, 200, answer)
+        except RefusedError as refused:
+            body = refused.body("messages" if is_anthropic else "chat")
+            await send_whole(send, refused.status, refused.headers(), body)
+
+    def _metrics(self) -> bytes:
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)
+            return generate_latest(registry)
+        return generate_latest(REGISTRY)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.start()
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def start(self) -> None:
+        """Open connections, read what was last known, ask the collector once, start to follow it."""
+        settings = self.settings
+        self.upstreams = Upstreams(settings.gateway_connect_timeout_s)
+        self.link = RedisLink(settings.redis_url)
+        self.feed = RegistryFeed(settings)
+        self.states = RouteStates(
+            self.link, lambda: self.feed.registry.routes(), settings.folder, settings.gateway_poll_s
+        )
+        self.ledger = Ledger(self.link, settings.gateway_budget_wait_s)
+        self.pricing = Pricing()
+        self.attempts = Attempts(settings, self.upstreams, self.ledger, self.pricing)
+        self._serving = Serving(
+            settings,
+            lambda: self.feed.registry,
+            self.states,
+            self.attempts,
+            AnswerCache(self.link, settings.gateway_cache_mb << 20),
+            self.ledger,
+            self.pricing,
+            Recording(self.recorder, content=settings.gateway_content == "full"),
+        )
+        self.feed.read_disk()
+        self.states.read_disk()
+        await self.feed.refresh(self.upstreams.internal)
+        await self.states.refresh()
+        wake = {"registry": self.feed.wake, "route": self.states.wake}
+        self._follow(self.feed.run(self.upstreams.internal))
+        self._follow(self.states.run())
+        self._follow(listen(self.link, wake))
+        self._follow(self.ledger.run())
+
+    async def stop(self) -> None:
+        """Stop following, settle what is under way, hand the journal over."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.ledger.close()
+        await self.link.close()
+        await self.upstreams.close()
+        await asyncio.to_thread(self.recorder.close)
+
+    def _follow(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+
+def create() -> Gateway:
+    """The application as the environment configures it; for ``uvicorn --factory``."""
+    return Gateway(load(), Recorder(sdk.load(project="*", team="")))

@@ -1,0 +1,96 @@
+"""Everything that is known about one request while it is served; what is recorded when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spanledger.prices import Cost
+from spanledger.records import CacheState, Status
+from spanledger.serving.answers import Answer
+from spanledger.serving.asks import Ask, Endpoint, Wire
+from spanledger.serving.caching import Entry
+from spanledger.serving.failures import Failure
+from spanledger.serving.routing import RouteState, name_of
+from spanledger.serving.snapshot import ProjectSnapshot, Route, SnapshotKey, Target, Upstream
+from spanledger.serving.usage import Usage
+
+from .ledger import Booking
+from .registry import Registry
+
+
+def place_of(upstream: Upstream | None, target: Target) -> str:
+    """A model at an address: projects that share an upstream share what is known of its health."""
+    return f"{upstream.base_url if upstream else ''} {target.model}"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One call to one upstream. Times are ns since the epoch; ``ended`` is 0 while it runs."""
+
+    number: int
+    target: Target
+    upstream: Upstream
+    wire: Wire
+    span_id: bytes
+    started: int
+    first_content: int = 0
+    ended: int = 0
+    status: Status = "ok"
+    failure: Failure | None = None
+    answer: Answer = field(default_factory=Answer)
+    usage: Usage | None = None
+    cost: Cost | None = None
+    reason: str = ""
+    fallback_from: str = ""
+    reached: bool = False  # the provider did work that may be billed
+
+    @property
+    def provider(self) -> str:
+        """Whose prices apply."""
+        return self.upstream.provider or self.upstream.protocol
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+        return name_of(self.target)
+
+    @property
+    def place(self) -> str:
+        """The target's name in the health book."""
+        return place_of(self.upstream, self.target)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request of a caller, from its key to its last byte."""
+
+    endpoint: Endpoint
+    ask: Ask
+    key: SnapshotKey
+    registry: Registry
+    project: ProjectSnapshot
+    route: Route
+    state: RouteState
+    headers: Mapping[str, str]
+    trace_id: bytes
+    span_id: bytes
+    parent_span_id: bytes
+    sampled: bool
+    started: int
+    fields: dict[str, str]  # what budgets look at: team, key_id, user_id, route, feature
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    booking: Booking | None = None
+    cache: CacheState = ""
+    digest: str = ""  # of the exact cache; empty when nothing may be kept
+    entry: Entry | None = None
+    status: Status = "ok"
+    http_status: int = 200
+    error_type: str = ""
+    message: str = ""
+    first_answer: int = 0
+
+    @property
+    def served_by(self) -> Attempt | None:
+        """The attempt whose answer the caller gets, if there is one."""
+        return self.attempts[-1] if self.attempts and self.attempts[-1].failure is None else None

@@ -1,0 +1,107 @@
+"""Redis commands of many requests in, few round trips out; errors are counted and never crash the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio import Redis
+
+from . import metrics
+
+Argument = str | bytes | int | float
+REDIS_DOWN = (exceptions.RedisError, OSError, TimeoutError)
+
+_MAX_BATCH = 256
+
+
+class RedisAwayError(Exception):
+    """Redis did not answer; the message says why."""
+
+
+class Script:
+    """A Lua script, called by its hash and sent whole only when Redis does not know it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisLink:
+    """Sends commands of concurrent requests together: one pipeline at a time, in the order of the calls."""
+
+    def __init__(self, url: str, timeout_s: float = 1.0) -> None:
+        self.client: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, max_connections=8
+        )
+        self._waiting: list[tuple[Sequence[Argument], asyncio.Future[Any]]] = []
+        self._running: asyncio.Task[None] | None = None
+        self._down_until = 0.0
+
+    async def call(self, *command: Argument) -> Any:
+        """Run one command.
+
+        Raises:
+            RedisAwayError: no connection, no answer in time, or an error answer.
+        """
+        return await self.submit(*command)
+
+    def submit(self, *command: Argument) -> asyncio.Future[Any]:
+        """Queue one command; its future holds the answer or ``RedisAwayError``. Order is kept."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        if loop.time() < self._down_until:
+            future.set_exception(RedisAwayError("Redis is away"))
+            return future
+        self._waiting.append((command, future))
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        return future
+
+    async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+        """Run a script; what ``call`` raises."""
+        tail = (len(keys), *keys, *arguments)
+        try:
+            return await self.submit("EVALSHA", script.sha, *tail)
+        except RedisAwayError as wrong:
+            if not isinstance(wrong.__cause__, exceptions.NoScriptError):
+                raise
+        return await self.submit("EVAL", script.text, *tail)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        if self._running is not None:
+            await asyncio.wait([self._running], timeout=1)
+        await self.client.aclose()
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
+            await self._send(batch)
+        self._running = None
+
+    async def _send(self, batch: list[tuple[Sequence[Argument], asyncio.Future[Any]]]) -> None:
+        pipeline = self.client.pipeline(transaction=False)
+        for command, _ in batch:
+            pipeline.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
+        try:
+            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        except REDIS_DOWN as away:
+            # A short rest, so that requests do not each wait for the same dead connection.
+            self._down_until = asyncio.get_running_loop().time() + 0.25
+            metrics.REDIS_UP.set(0)
+            answers = [away for _ in batch]
+        else:
+            metrics.REDIS_UP.set(1)
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                wrapped = RedisAwayError(str(answer) or type(answer).__name__)
+                wrapped.__cause__ = answer
+                future.set_exception(wrapped)
+            else:
+                future.set_result(answer)

@@ -1,0 +1,138 @@
+"""The collector's registry snapshot in, what requests are served from out; the last one is kept on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+
+from spanledger.prices import PriceTable
+from spanledger.serving.decoding import encode
+from spanledger.serving.snapshot import EMPTY, ProjectSnapshot, Snapshot, SnapshotError, SnapshotKey
+
+from . import metrics
+from .settings import GatewaySettings
+
+logger = logging.getLogger("spanledger.gateway")
+
+_NO_PROJECT = ProjectSnapshot()
+
+
+class Registry:
+    """One snapshot, looked up by key and project. Replaced as a whole, so a request sees one version."""
+
+    def __init__(self, snapshot: Snapshot = EMPTY) -> None:
+        self.snapshot = snapshot
+        self._keys = {key.hash: key for key in snapshot.keys}
+        self._prices = {name: _prices(project) for name, project in snapshot.projects.items()}
+
+    def key(self, presented: str) -> SnapshotKey | None:
+        """The key that was presented, or None when it is unknown or may not use the gateway."""
+        return self._keys.get(hashlib.sha256(presented.encode()).hexdigest())
+
+    def project(self, name: str) -> ProjectSnapshot:
+        """What the project may use; nothing when it is unknown."""
+        return self.snapshot.projects.get(name, _NO_PROJECT)
+
+    def prices(self, project: str) -> PriceTable:
+        """The project's own prices before the public ones."""
+        return self._prices.get(project) or _PUBLIC
+
+    def routes(self) -> list[tuple[str, str]]:
+        """(project, route) of every route there is."""
+        return [(name, route) for name, project in self.snapshot.projects.items() for route in project.routes]
+
+
+_PUBLIC = PriceTable()
+
+
+def _prices(project: ProjectSnapshot) -> PriceTable:
+    return PriceTable([encode(price) for price in project.prices])
+
+
+class RegistryFeed:
+    """Keeps a registry current: from disk at once, from the collector when it answers."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.registry = Registry()
+        self.source = "none"
+        """Where the snapshot came from: ``none``, ``disk`` or ``collector``."""
+        self._settings = settings
+        self._url = settings.endpoint.rstrip("/") + "/api/registry/snapshot"
+        self._path = settings.folder / "snapshot.json"
+        self._wake = asyncio.Event()
+
+    def read_disk(self) -> None:
+        """Serve from the last snapshot that was stored, if there is one."""
+        try:
+            self.registry = Registry(Snapshot.from_json(self._path.read_bytes()))
+            self.source = "disk"
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as wrong:
+            metrics.SNAPSHOT_ERRORS.inc()
+            logger.warning("The stored snapshot %s cannot be used: %s", self._path, wrong)
+
+    def wake(self) -> None:
+        """Look at the collector now."""
+        self._wake.set()
+
+    async def run(self, session: aiohttp.ClientSession) -> None:
+        """Follow the collector until cancelled."""
+        while True:
+            self._wake.clear()
+            await self.refresh(session)
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._settings.gateway_poll_s)
+            except TimeoutError:
+                continue
+
+    async def refresh(self, session: aiohttp.ClientSession) -> None:
+        """Ask the collector once; on any trouble the current snapshot stays."""
+        try:
+            body = await self._fetch(session)
+            if body is not None:
+                self._take(body)
+        except (aiohttp.ClientError, OSError, TimeoutError, SnapshotError, ValueError) as wrong:
+            metrics.SNAPSHOT_ERRORS.inc()
+            logger.debug("no snapshot from %s: %s", self._url, wrong)
+
+    async def _fetch(self, session: aiohttp.ClientSession) -> bytes | None:
+        headers: Mapping[str, str] = {
+            "authorization": f"Bearer {self._settings.key}",
+            "if-none-match": f'"{self.registry.snapshot.version}"',
+        }
+        timeout = aiohttp.ClientTimeout(total=5)
+        async with session.get(self._url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
+            if answer.status == 304:
+                self.source = "collector"
+                return None
+            if answer.status != 200:
+                raise SnapshotError(f"the collector answered {answer.status}")
+            return await answer.read()
+
+    def _take(self, body: bytes) -> None:
+        snapshot = Snapshot.from_json(body)
+        if snapshot.version != self.registry.snapshot.version or self.source == "none":
+            self.registry = Registry(snapshot)
+            _store(self._path, body)
+            logger.info("serving snapshot %s: %d keys", snapshot.version[:12], len(snapshot.keys))
+        self.source = "collector"
+
+
+def _store(path: Path, body: bytes) -> None:
+    """Replace the file in one step; readable by its owner only, since it holds key hashes and prices."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(body)
+        temporary.replace(path)
+    except OSError as wrong:
+        metrics.SNAPSHOT_ERRORS.inc()
+        logger.warning("The snapshot could not be stored in %s: %s", path, wrong)

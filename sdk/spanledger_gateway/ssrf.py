@@ -1,0 +1,67 @@
+"""An upstream's address in, whether the gateway may call it out: checked at resolution, so a name cannot change later."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+
+class ForbiddenAddressError(OSError):
+    """The address is private, link-local or otherwise not on the public internet."""
+
+
+def is_public(address: str) -> bool:
+    """Whether the IP address is a global unicast one; an IPv4 address inside IPv6 counts as itself."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        ip = ip.ipv4_mapped or ip.sixtofour or ip
+    return ip.is_global and not ip.is_multicast
+
+
+def check_url(url: str, allow_private: bool) -> None:
+    """Check what can be checked before a name is resolved.
+
+    Raises:
+        ForbiddenAddressError: the URL is not http(s), holds credentials, or names a forbidden address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise ForbiddenAddressError(f"{parts.scheme}://{parts.hostname} is no plain http(s) address")
+    if allow_private:
+        return
+    try:
+        public = is_public(parts.hostname)
+    except ValueError:
+        return  # a name: the resolver checks what it stands for
+    if not public:
+        raise ForbiddenAddressError(
+            f"{parts.hostname} is not public; set allow_private on the upstream to call it"
+        )
+
+
+class PublicResolver(AbstractResolver):
+    """Resolves names and refuses those that lead to an address that is not public."""
+
+    def __init__(self) -> None:
+        self._inner = ThreadedResolver()
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        """Addresses of the name.
+
+        Raises:
+            ForbiddenAddressError: one of them is not public.
+        """
+        found = await self._inner.resolve(host, port, family)  # pyright: ignore[reportArgumentType]
+        for result in found:
+            if not is_public(result["host"]):
+                raise ForbiddenAddressError(
+                    f"{host} resolves to {result['host']}, which is not public; set allow_private on the upstream"
+                )
+        return found
+
+    async def close(self) -> None:
+        """Nothing to let go."""
+        await self._inner.close()

@@ -1,0 +1,167 @@
+"""Budgets: refusals that name them, exact admission under races, settlement, and Redis that loses its data."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import redis
+
+from spanledger import semconv
+from spanledger.serving.budgets import MISSING, REBUILD, counter_key
+from spanledger.serving.snapshot import Budget, Price, Upstream
+from spanledger.testing.model_server import ModelServer
+from tests.gateway.conftest import MODEL, RunningGateway
+
+pytestmark = pytest.mark.broker
+
+TEN = "one two three four five six seven eight nine ten"
+# Ten dollars a call that answers with ten tokens; input is free.
+PRICE = Price(
+    name="p", version=1, provider="openai", model=MODEL, input=Decimal(0), output=Decimal(1_000_000)
+)
+
+
+@pytest.fixture
+def budget() -> str:
+    """A name of the test's own: a gateway remembers what it knew of a counter that Redis lost."""
+    return f"budget-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def counter(redis_url: str, budget: str) -> Iterator[Counter]:
+    with redis.Redis.from_url(redis_url) as client:  # pyright: ignore[reportUnknownMemberType]
+        yield Counter(client, counter_key("shop", budget, "month", datetime.now(UTC)))
+
+
+class Counter:
+    """A budget's counter in Redis."""
+
+    def __init__(self, client: Any, key: str) -> None:
+        self.client = client
+        self.key = key
+
+    def comes_to(self, dollars: int) -> bool:
+        """Whether so much is spent and nothing reserved, within two seconds."""
+        wanted = {b"spent": b"%d" % (dollars * 10**9), b"reserved": b"0"}
+        deadline = time.monotonic() + 2
+        while (found := self.client.hgetall(self.key)) != wanted:
+            if time.monotonic() > deadline:
+                raise AssertionError(found)
+            time.sleep(0.02)
+        return True
+
+
+def test_a_used_up_budget_refuses_and_names_itself_and_its_reset(
+    gateway: RunningGateway, primary: ModelServer, budget: str, counter: Counter
+) -> None:
+    gateway.route(primary, prices=(PRICE,), budgets={budget: Budget(amount=Decimal(25))})
+    primary.set(answer=TEN)
+    answers = [gateway.chat(max_tokens=10) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    error = answers[2].json["error"]
+    assert error["code"] == "budget_exceeded"
+    assert error["budget"] == budget
+    assert error["resets_at"] in error["message"]
+    assert error["resets_at"].endswith("-01T00:00:00Z")
+    assert answers[2].headers["x-should-retry"] == "false"
+    assert int(answers[2].headers["retry-after"]) > 0
+    assert counter.comes_to(20)
+    (request,) = gateway.spans(answers[2], 1)
+    assert request[semconv.ERROR_TYPE] == "budget_exceeded"
+    assert len(primary.calls) == 2
+
+
+@pytest.mark.parametrize("limits", [{"max_tokens": 10}, {"max_tokens": 4000}, {}], ids=str)
+def test_concurrent_callers_use_a_budget_up_exactly(
+    gateway: RunningGateway, primary: ModelServer, budget: str, counter: Counter, limits: dict[str, Any]
+) -> None:
+    gateway.route(primary, prices=(PRICE,), budgets={budget: Budget(amount=Decimal(70))})
+    primary.set(answer=TEN, latency_s=0.01)
+    with ThreadPoolExecutor(32) as pool:
+        calls = [pool.submit(gateway.chat, **limits) for _ in range(32)]
+        statuses = [call.result().status for call in calls]
+    assert statuses.count(200) == 7
+    assert set(statuses) == {200, 429}
+    assert counter.comes_to(70)
+
+
+@pytest.mark.parametrize(
+    ("scope", "blocks"),
+    [
+        ({"team": "search"}, True),
+        ({"team": "other"}, False),
+        ({"key_id": "test"}, True),
+        ({"user_id": "u1"}, True),
+        ({"user_id": "u2"}, False),
+        ({"route": MODEL}, True),
+        ({"feature": "faq", "team": "search"}, True),
+        ({"feature": "faq", "team": "other"}, False),
+    ],
+    ids=str,
+)
+def test_a_budget_counts_the_calls_in_its_scope(
+    gateway: RunningGateway, primary: ModelServer, budget: str, scope: dict[str, str], blocks: bool
+) -> None:
+    gateway.route(primary, prices=(PRICE,), budgets={budget: Budget(amount=Decimal(10), scope=scope)})
+    primary.set(answer=TEN)
+    headers = {"x-spanledger-user": "u1", "x-spanledger-feature": "faq"}
+    statuses = [gateway.chat(max_tokens=10, headers=headers).status for _ in range(2)]
+    assert statuses == [200, 429 if blocks else 200]
+
+
+def test_a_failed_call_costs_nothing_and_gives_its_booking_back(
+    gateway: RunningGateway, primary: ModelServer, budget: str, counter: Counter
+) -> None:
+    gateway.route(primary, prices=(PRICE,), budgets={budget: Budget(amount=Decimal(10))})
+    primary.set(error_status=400)
+    assert gateway.chat(max_tokens=10).status == 400
+    assert counter.comes_to(0)
+    primary.set(error_status=0, answer=TEN)
+    assert gateway.chat(max_tokens=10).status == 200
+
+
+def test_a_fallback_that_costs_more_is_checked_again(
+    gateway: RunningGateway, primary: ModelServer, backup: ModelServer, budget: str, counter: Counter
+) -> None:
+    free = Price(name="f", version=1, provider="free", model=MODEL, input=Decimal(0), output=Decimal(0))
+    gateway.route(primary, backup, prices=(PRICE, free), budgets={budget: Budget(amount=Decimal(15))})
+    cheap = Upstream(base_url=primary.base_url, provider="free", allow_private=True)
+    gateway.change(upstreams={**gateway.project.upstreams, "up0": cheap})
+    primary.set(error_status=500)
+    backup.set(answer=TEN)
+    assert [gateway.chat(max_tokens=10).status for _ in range(2)] == [200, 502]
+    assert len(backup.calls) == 1
+    assert counter.comes_to(10)
+
+
+def test_a_stream_is_settled_by_its_usage(
+    gateway: RunningGateway, primary: ModelServer, budget: str, counter: Counter
+) -> None:
+    gateway.route(primary, prices=(PRICE,), budgets={budget: Budget(amount=Decimal(100))})
+    primary.set(answer=TEN)
+    gateway.chat(stream=True, max_tokens=50)
+    assert counter.comes_to(10)
+
+
+def test_a_counter_that_redis_lost_starts_from_what_the_gateway_knew_and_asks_for_a_rebuild(
+    gateway: RunningGateway, primary: ModelServer, budget: str, counter: Counter
+) -> None:
+    gateway.route(primary, prices=(PRICE,), budgets={budget: Budget(amount=Decimal(50))})
+    primary.set(answer=TEN)
+    gateway.chat(max_tokens=10)
+    gateway.chat(max_tokens=10)
+    assert counter.comes_to(20)
+    counter.client.flushall()
+    assert gateway.chat(max_tokens=10).status == 200
+    assert counter.comes_to(30)
+    assert counter.client.smembers(MISSING) == {counter.key.encode()}
+    counter.client.eval(REBUILD, 2, counter.key, MISSING, 45 * 10**9)
+    assert counter.client.smembers(MISSING) == set()
+    assert gateway.chat(max_tokens=10).status == 429
