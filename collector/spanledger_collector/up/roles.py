@@ -107,7 +107,7 @@ def roles(settings: UpSettings, secrets: Secrets, valkey: Path) -> list[Role]:
         *embedded,
         collector,
         Role(name="gateway", argv=_argv("gateway"), health=_http(gateway), after=ground),
-        Role(name="worker", argv=_argv("worker"), health=heartbeat, after=ground),
+        Role(name="worker", argv=_argv("worker"), health=heartbeat, after=("collector",)),
         Role(name="dashboard", argv=_argv("dashboard"), health=_http(dashboard), after=ground),
     ]
 
