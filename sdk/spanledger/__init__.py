@@ -1,1 +1,62 @@
-"""Trace every LLM call with one decorator, and never lose a span."""
+"""Trace every LLM call with one decorator, and never lose a span.
+
+The names below are loaded when they are first used: a process that only ships the journal, or only reads
+`spanledger.records`, pays for nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from spanledger.version import __version__
+
+if TYPE_CHECKING:
+    from spanledger.active import ActiveSpan
+    from spanledger.decorator import observe
+    from spanledger.face import counters, flush, init, score, shutdown, span, traceparent, update
+    from spanledger.prompts import Prompt, prompt
+    from spanledger.recorder import Counters
+    from spanledger.settings import SettingsError
+    from spanledger.wrappers import wrap
+
+__all__ = [
+    "ActiveSpan",
+    "Counters",
+    "Prompt",
+    "SettingsError",
+    "__version__",
+    "counters",
+    "flush",
+    "init",
+    "observe",
+    "prompt",
+    "score",
+    "shutdown",
+    "span",
+    "traceparent",
+    "update",
+    "wrap",
+]
+
+_HOME = {
+    "ActiveSpan": "active",
+    "Counters": "recorder",
+    "Prompt": "prompts",
+    "SettingsError": "settings",
+    "observe": "decorator",
+    "prompt": "prompts",
+    "wrap": "wrappers",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'spanledger' has no attribute {name!r}")
+    value = getattr(import_module(f"spanledger.{_HOME.get(name, 'face')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -44,14 +44,22 @@ class SpanFacts(Protocol):
     start_time: int
     end_time: int
     attributes: dict[str, AttributeValue]
-    events: Sequence[Event]
-    links: Sequence[Link]
     status_code: int
     status_message: str
     trace_state: str
     flags: int
     scope: bytes
     dropped: tuple[int, int, int]
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What happened meanwhile."""
+        ...
+
+    @property
+    def links(self) -> Sequence[Link]:
+        """Which other spans it belongs to."""
+        ...
 
 
 def varint(value: int) -> bytes:

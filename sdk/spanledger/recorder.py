@@ -96,6 +96,7 @@ class Recorder:
         self._busy = False
         self._late: list[bytes] = []
         self._recorded = 0
+        self.sampled_out = 0
         self._dropped: dict[str, int] = {}
         self._next_check = 0
         self._thread: threading.Thread | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
@@ -70,7 +71,7 @@ class Sink:
 
 
 @contextmanager
-def serving(sink: Sink, port: int = 0) -> Iterator[Sink]:
+def serving(sink: Sink, port: int = 0) -> Generator[Sink]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -105,3 +106,18 @@ def serving(sink: Sink, port: int = 0) -> Iterator[Sink]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def plain(value: AnyValue) -> Any:
+    """An OTLP value as a Python one."""
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [plain(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return {pair.key: plain(pair.value) for pair in value.kvlist_value.values}
+    return getattr(value, kind) if kind else None
+
+
+def facts(span: Span) -> dict[str, Any]:
+    """A span's attributes."""
+    return {pair.key: plain(pair.value) for pair in span.attributes}

@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanledger import otlp
 from spanledger.recorder import FinishedSpan
+from tests.sdk.sink import plain
 
 
 def facts(**changes: Any) -> FinishedSpan:
@@ -35,15 +35,6 @@ def parse(*spans: FinishedSpan) -> ExportTraceServiceRequest:
 
 def only(request: ExportTraceServiceRequest) -> Span:
     return request.resource_spans[0].scope_spans[0].spans[0]
-
-
-def plain(value: AnyValue) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [plain(item) for item in value.array_value.values]
-    if kind == "kvlist_value":
-        return {pair.key: plain(pair.value) for pair in value.kvlist_value.values}
-    return getattr(value, kind) if kind else None
 
 
 def test_every_field_of_a_span_survives() -> None:

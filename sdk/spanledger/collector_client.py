@@ -1,0 +1,73 @@
+"""A question to the collector's query API in, its JSON answer out. Blocking, standard library only."""
+
+from __future__ import annotations
+
+import http.client
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import orjson
+
+from spanledger.settings import Settings
+
+_LARGEST: Final = 16 << 20
+
+
+class CollectorAwayError(OSError):
+    """The collector did not answer, or answered with a failure of its own."""
+
+
+class NotThereError(LookupError):
+    """The collector knows no such thing."""
+
+
+def get(settings: Settings, path: str, timeout_s: float = 3.0) -> Any:
+    """``GET path`` with the process's key.
+
+    Raises:
+        NotThereError: 404.
+        PermissionError: 401 or 403.
+        CollectorAwayError: no answer in time, or any other status than 200.
+    """
+    status, body = request(settings, "GET", path, timeout_s=timeout_s)
+    if status == 404:
+        raise NotThereError(path)
+    if status in (401, 403):
+        raise PermissionError(f"the collector refused SPANLEDGER_KEY for {path} ({status})")
+    if status != 200:
+        raise CollectorAwayError(f"the collector answered {status} to {path}")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise CollectorAwayError(f"the collector's answer to {path} is no JSON") from error
+
+
+def request(
+    settings: Settings, method: str, path: str, body: bytes | None = None, *, timeout_s: float = 3.0
+) -> tuple[int, bytes]:
+    """One request; the status and the body of the answer.
+
+    Raises:
+        CollectorAwayError: no answer in time.
+    """
+    parts = urlsplit(settings.endpoint)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
+    headers = {"accept": "application/json", "user-agent": "spanledger"}
+    if body is not None:
+        headers["content-type"] = "application/json"
+    if settings.key:
+        headers["authorization"] = f"Bearer {settings.key}"
+    try:
+        connection.request(method, parts.path.rstrip("/") + path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(_LARGEST)
+    except (OSError, http.client.HTTPException) as error:
+        raise CollectorAwayError(f"no answer from {settings.endpoint}: {error}") from error
+    finally:
+        connection.close()
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path."""
+    return quote(name, safe="")

@@ -1,0 +1,209 @@
+"""``observe``: a function in, the same function whose every call is a span out."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any, Final, TypeVar, cast, overload
+
+from spanledger import active
+from spanledger.calls import Call, How, StreamCall
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK: Final = "__spanledger_observed__"
+
+
+@overload
+def observe(function: F, /) -> F: ...
+@overload
+def observe(
+    *,
+    name: str = "",
+    operation: str = "",
+    record_arguments: bool = True,
+    record_result: bool = True,
+    **facts: Any,
+) -> Callable[[F], F]: ...
+def observe(
+    function: Any = None,
+    /,
+    *,
+    name: str = "",
+    operation: str = "",
+    record_arguments: bool = True,
+    record_result: bool = True,
+    **facts: Any,
+) -> Any:
+    """Make every call of a function a span: arguments, result or exception, and time.
+
+    Works on functions, coroutines, generators, async generators, methods, class and static methods; keeps
+    signature and type. An exception passes through unchanged. A cancelled coroutine and a generator that is
+    closed early are recorded as cancelled, with what was produced until then.
+
+    Args:
+        function: What to decorate, when used without arguments.
+        name: The span's name; the function's qualified name by default.
+        operation: ``gen_ai.operation.name``, for example ``chat``, ``retrieval`` or ``execute_tool``.
+        record_arguments: Whether the arguments are recorded.
+        record_result: Whether the result is recorded.
+        facts: What `spanledger.update` takes, set on every call.
+
+    >>> @observe(operation="execute_tool", record_result=False)
+    ... def add(a: int, b: int) -> int:
+    ...     return a + b
+    >>> add.__name__
+    'add'
+    """
+    if function is not None:
+        return _decorate(function, "", {}, True, True)
+    described = active.describe(operation=operation or None, **facts)
+
+    def decorate(target: Any) -> Any:
+        return _decorate(target, name, described, record_arguments, record_result)
+
+    return decorate
+
+
+def _decorate(function: Any, name: str, facts: dict[str, Any], arguments: bool, result: bool) -> Any:
+    if isinstance(function, staticmethod | classmethod):
+        kind: Any = staticmethod if isinstance(function, staticmethod) else classmethod
+        return kind(_decorate(cast(Any, function).__func__, name, facts, arguments, result))
+    if not callable(function):
+        raise TypeError(f"observe() decorates functions, not {type(function).__name__}")
+    if getattr(function, _MARK, False):
+        return function
+    label = name or getattr(function, "__qualname__", type(function).__name__).replace("<locals>.", "")
+    how = How(label, facts, _argument_reader(function) if arguments else None, result)
+    wrapper = _wrapper(function, how)
+    setattr(wrapper, _MARK, True)
+    return wrapper
+
+
+def _argument_reader(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], object]:
+    """Arguments by their names, without the cost of binding a signature; ``self`` and ``cls`` are left out."""
+    target = inspect.unwrap(function)
+    code = getattr(target, "__code__", None)
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount] if code else ()
+    defaults: tuple[Any, ...] = getattr(target, "__defaults__", None) or ()
+    usual = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    usual |= getattr(target, "__kwdefaults__", None) or {}
+    rest = "*args"
+    if code and code.co_flags & inspect.CO_VARARGS:
+        rest = "*" + code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+    skip = 1 if names[:1] in (("self",), ("cls",)) else 0
+    names = names[skip:]
+
+    def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        given = args[skip:] if skip else args
+        facts = dict(zip(names, given, strict=False))
+        if len(given) > len(names):
+            facts[rest] = given[len(names) :]
+        if kwargs:
+            facts |= kwargs
+        return usual | facts if usual else facts
+
+    return read
+
+
+def _wrapper(function: Callable[..., Any], how: How) -> Callable[..., Any]:
+    if inspect.isasyncgenfunction(function):
+        return _async_generator(function, how)
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generator(*args: Any, **kwargs: Any) -> Any:
+            return (yield from _drive(function(*args, **kwargs), StreamCall.start(how, args, kwargs)))
+
+        return generator
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def coroutine(*args: Any, **kwargs: Any) -> Any:
+            call = Call.start(how, args, kwargs)
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                call.failed(error)
+                raise
+            call.done(result)
+            return result
+
+        return coroutine
+
+    @functools.wraps(function)
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        call = Call.start(how, args, kwargs)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        call.done(result)
+        return result
+
+    return plain
+
+
+def _drive(source: Any, call: StreamCall) -> Generator[Any, Any, Any]:
+    """Run a generator with its span current inside it and not where its values are used."""
+    sent: Any = None
+    thrown: BaseException | None = None
+    try:
+        while True:
+            token = call.enter()
+            try:
+                item = source.send(sent) if thrown is None else source.throw(thrown)
+            except StopIteration as stop:
+                call.leave(token)
+                call.ended(stop.value)
+                return stop.value
+            except BaseException:
+                call.leave(token)
+                raise
+            call.leave(token)
+            call.item(item)
+            sent = thrown = None
+            try:
+                sent = yield item
+            except GeneratorExit:
+                source.close()
+                raise
+            except BaseException as error:  # noqa: BLE001  it is thrown on into the generator
+                thrown = error
+    except BaseException as error:
+        call.failed(error)
+        raise
+
+
+def _async_generator(function: Callable[..., Any], how: How) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        source = function(*args, **kwargs)
+        call = StreamCall.start(how, args, kwargs)
+        sent: Any = None
+        thrown: BaseException | None = None
+        try:
+            while True:
+                token = call.enter()
+                try:
+                    item = await (source.asend(sent) if thrown is None else source.athrow(thrown))
+                except StopAsyncIteration:
+                    call.ended(None)
+                    return
+                finally:
+                    call.leave(token)
+                call.item(item)
+                sent = thrown = None
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    await source.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001  it is thrown on into the generator
+                    thrown = error
+        except BaseException as error:
+            call.failed(error)
+            raise
+
+    return generator

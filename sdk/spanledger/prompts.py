@@ -1,0 +1,209 @@
+"""Prompt releases: a name and a label in, the template the registry holds for them out, also when it is away.
+
+A registry document of kind ``prompt``: ``{"template": TEXT | [{"role", "content"}, ...], "labels": {LABEL: VERSION},
+"config": {...}}``. A template's variables are written ``{{name}}``. Editing the template makes a new version; moving
+a label makes one too, with the same template.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Self, cast
+
+import orjson
+
+from spanledger import collector_client, runtime
+from spanledger.settings import Settings
+
+logger = logging.getLogger("spanledger")
+FRESH_S: Final = 60.0
+_VARIABLE: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+
+
+class PromptUnavailableError(LookupError):
+    """There is no such prompt, and neither a copy on disk nor a fallback."""
+
+
+class PromptText(str):
+    """A rendered text that remembers its release, so that the call made with it carries it."""
+
+    __slots__ = ("prompt",)
+
+    prompt: Prompt
+
+    @classmethod
+    def of(cls, text: str, prompt: Prompt) -> Self:
+        """The text, with its release."""
+        made = cls(text)
+        made.prompt = prompt
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """One version of a prompt. ``template`` is a text or a list of messages."""
+
+    name: str
+    version: int | None
+    label: str
+    template: str | list[dict[str, Any]]
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
+    stale: bool = False
+    """Whether it is a copy that could not be checked against the registry."""
+
+    @property
+    def variables(self) -> list[str]:
+        """The names a call of `format` must give, in order."""
+        text = self.template if isinstance(self.template, str) else orjson.dumps(self.template).decode()
+        return list(dict.fromkeys(_VARIABLE.findall(text)))
+
+    def format(self, **values: object) -> PromptText:
+        """The template, which must be a text, with its variables filled in.
+
+        Raises:
+            KeyError: a variable has no value.
+            TypeError: the template is a list of messages; use `messages`.
+        """
+        if not isinstance(self.template, str):
+            raise TypeError(f"prompt {self.name!r} is a list of messages; use messages()")
+        return self._fill(self.template, values)
+
+    def messages(self, **values: object) -> list[dict[str, Any]]:
+        """The template as messages (a text becomes one user message) with its variables filled in.
+
+        Raises:
+            KeyError: a variable has no value.
+        """
+        if isinstance(self.template, str):
+            return [{"role": "user", "content": self._fill(self.template, values)}]
+        return [
+            {key: self._fill(value, values) if isinstance(value, str) else value for key, value in m.items()}
+            for m in self.template
+        ]
+
+    def _fill(self, text: str, values: Mapping[str, object]) -> PromptText:
+        def one(match: re.Match[str]) -> str:
+            if match[1] not in values:
+                raise KeyError(f"prompt {self.name!r} needs a value for {match[1]!r}")
+            return str(values[match[1]])
+
+        return PromptText.of(_VARIABLE.sub(one, text), self)
+
+
+_cache: dict[tuple[str, str, str], tuple[float, Prompt]] = {}
+_refreshing: set[tuple[str, str, str]] = set()
+_lock = threading.Lock()
+
+
+def prompt(
+    name: str, label: str = "production", *, fallback: str | list[dict[str, Any]] | None = None
+) -> Prompt:
+    """The release of a prompt that carries a label; without such a label, its newest version.
+
+    Fetched once, then answered from memory; older than a minute, it is refreshed in the background. When the
+    collector is away: the copy on disk, else ``fallback``.
+
+    Raises:
+        PromptUnavailableError: there is nothing to answer with.
+    """
+    settings = runtime.current().settings
+    key = (settings.endpoint, name, label)
+    held = _cache.get(key)
+    if held is None:
+        return _first(settings, key, fallback)
+    if time.monotonic() - held[0] > FRESH_S:
+        _refresh(settings, key)
+    return held[1]
+
+
+def _first(settings: Settings, key: tuple[str, str, str], fallback: Any) -> Prompt:
+    _, name, label = key
+    try:
+        found = _fetch(settings, name, label)
+    except (collector_client.CollectorAwayError, PermissionError) as error:
+        logger.warning("Prompt %r: %s; using the last copy or the fallback.", name, error)
+        found = _from_disk(settings, name, label)
+    except collector_client.NotThereError:
+        found = None
+    if found is None and fallback is not None:
+        return Prompt(name=name, version=None, label=label, template=fallback, stale=True)
+    if found is None:
+        raise PromptUnavailableError(f"there is no prompt {name!r} at {settings.endpoint}, and no copy of it")
+    _cache[key] = (time.monotonic(), found)
+    return found
+
+
+def _refresh(settings: Settings, key: tuple[str, str, str]) -> None:
+    with _lock:
+        if key in _refreshing:
+            return
+        _refreshing.add(key)
+
+    def run() -> None:
+        held = _cache[key][1]
+        try:
+            held = _fetch(settings, key[1], key[2])
+        except (OSError, LookupError) as error:
+            logger.info("Prompt %r was not refreshed: %s", key[1], error)
+        _cache[key] = (time.monotonic(), held)
+        _refreshing.discard(key)
+
+    threading.Thread(target=run, name="spanledger-prompt", daemon=True).start()
+
+
+def _fetch(settings: Settings, name: str, label: str) -> Prompt:
+    path = f"/api/registry/prompt/{collector_client.segment(name)}"
+    entry = cast(dict[str, Any], collector_client.get(settings, path))
+    wanted = entry["document"].get("labels", {}).get(label)
+    if wanted is not None and wanted != entry.get("version"):
+        answer = collector_client.get(settings, f"{path}/history")
+        versions = cast(list[dict[str, Any]], answer["items"] if isinstance(answer, dict) else answer)
+        entry = next((e for e in versions if e.get("version") == wanted), entry)
+    found = _of(name, label if wanted is not None else "", entry)
+    _to_disk(settings, label, found)
+    return found
+
+
+def _of(name: str, label: str, entry: dict[str, Any]) -> Prompt:
+    document = entry["document"]
+    return Prompt(
+        name=name,
+        version=entry.get("version"),
+        label=label,
+        template=document["template"],
+        config=document.get("config") or {},
+    )
+
+
+def _file(settings: Settings, name: str, label: str) -> Path:
+    digest = hashlib.sha256("\0".join((settings.endpoint, settings.key, name, label)).encode()).hexdigest()
+    return Path(settings.home).expanduser() / "prompts" / f"{digest[:32]}.json"
+
+
+def _to_disk(settings: Settings, label: str, found: Prompt) -> None:
+    path = _file(settings, found.name, label)
+    body = {"version": found.version, "label": found.label, "document": {"template": found.template}}
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.with_suffix(f".{threading.get_ident()}")
+        part.write_bytes(orjson.dumps(body))
+        part.chmod(0o600)
+        part.replace(path)
+    except OSError as error:
+        logger.info("Prompt %r was not copied to disk: %s", found.name, error)
+
+
+def _from_disk(settings: Settings, name: str, label: str) -> Prompt | None:
+    try:
+        entry = orjson.loads(_file(settings, name, label).read_bytes())
+        found = _of(name, entry["label"], entry)
+    except (OSError, ValueError, KeyError):
+        return None
+    return replace(found, stale=True)

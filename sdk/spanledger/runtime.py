@@ -1,0 +1,113 @@
+"""The one runtime of a process: settings in, a recorder and the tracer that feeds it out."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+from typing import Any
+
+from opentelemetry import trace
+
+from spanledger.privacy import Mask, Privacy
+from spanledger.recorder import Recorder
+from spanledger.settings import Settings, SettingsError, load
+from spanledger.tracing.joined import JoinProcessor
+from spanledger.tracing.provider import LedgerProvider, Tracer
+from spanledger.version import __version__
+
+logger = logging.getLogger("spanledger")
+
+
+class Runtime:
+    """What the public functions use. ``ledger`` is our tracer, or None when an OpenTelemetry SDK makes spans."""
+
+    __slots__ = ("enabled", "ledger", "privacy", "recorder", "settings", "tracer")
+
+    def __init__(
+        self, settings: Settings, recorder: Recorder, tracer: trace.Tracer, privacy: Privacy
+    ) -> None:
+        self.settings = settings
+        self.recorder = recorder
+        self.privacy = privacy
+        self.tracer = tracer
+        self.ledger = tracer if isinstance(tracer, Tracer) else None
+        self.enabled = settings.enabled
+
+
+_lock = threading.Lock()
+_runtime: Runtime | None = None
+_provider: LedgerProvider | None = None
+_joined: JoinProcessor | None = None
+_exit_registered = False
+
+
+def current() -> Runtime:
+    """The runtime; made from ``SPANLEDGER_*`` when `spanledger.init` was not called."""
+    return _runtime or _unconfigured()
+
+
+def running() -> Runtime | None:
+    """The runtime if there is one."""
+    return _runtime
+
+
+def _unconfigured() -> Runtime:
+    try:
+        settings = load()
+    except SettingsError as error:
+        logger.error("Tracing is off: %s", error)
+        settings = load({}, enabled=False)
+    runtime = start(settings)
+    if settings.enabled and not settings.endpoint_given:
+        logger.warning(
+            "Spanledger was not configured: spans go to %s; until a collector answers there they wait in %s. "
+            "Call spanledger.init(endpoint=...) or set SPANLEDGER_ENDPOINT.",
+            settings.endpoint,
+            runtime.recorder.directory,
+        )
+    return runtime
+
+
+def start(settings: Settings, *, mask: Mask | None = None, recorder: Recorder | None = None) -> Runtime:
+    """Make this the process's runtime. An earlier one is closed; what it recorded stays in the journal."""
+    global _runtime, _exit_registered
+    privacy = Privacy(settings, mask)
+    with _lock:
+        if _runtime is not None:
+            _runtime.recorder.close()
+        recorder = recorder or Recorder(settings, prepare=privacy)
+        tracer = _tracer(recorder) if settings.enabled else trace.NoOpTracer()
+        _runtime = Runtime(settings, recorder, tracer, privacy)
+        if not _exit_registered:
+            _exit_registered = True
+            atexit.register(stop)
+    return _runtime
+
+
+def _tracer(recorder: Recorder) -> trace.Tracer:
+    """Join the SDK that the application configured, or be its tracer provider."""
+    global _provider, _joined
+    present: Any = trace.get_tracer_provider()
+    if isinstance(present, LedgerProvider):
+        present.use(recorder)
+        return present.get_tracer("spanledger", __version__)
+    if hasattr(present, "add_span_processor"):
+        if _joined is None:
+            _joined = JoinProcessor(recorder)
+            present.add_span_processor(_joined)
+        _joined.recorder = recorder
+        return present.get_tracer("spanledger", __version__)
+    if _provider is None:
+        _provider = LedgerProvider(recorder)
+        trace.set_tracer_provider(_provider)
+    _provider.use(recorder)
+    return _provider.get_tracer("spanledger", __version__)
+
+
+def stop(timeout_s: float | None = None) -> bool:
+    """Close the runtime: flush within the exit time. The next use makes a new one."""
+    global _runtime
+    with _lock:
+        runtime, _runtime = _runtime, None
+    return runtime is None or runtime.recorder.close(timeout_s)

@@ -1,0 +1,1 @@
+"""OpenTelemetry's tracing API over the recorder: spans, tracers, and joining an SDK that is there already."""

@@ -1,0 +1,266 @@
+"""One call to a model's API: the request and the response's bytes in, a finished span out.
+
+The same readers of the providers' protocols as in the gateway (`spanledger.serving.protocols`) find the answer
+and the usage, so that a call is recorded alike wherever it is seen.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+import orjson
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from spanledger import active, runtime, semconv, snapshot
+from spanledger.runtime import Runtime
+from spanledger.serving import sse
+from spanledger.serving.answers import Answer, EventKind
+from spanledger.serving.protocols import chat, messages, responses
+from spanledger.tracing.native import suppress
+from spanledger.tracing.span import LedgerSpan
+
+logger = logging.getLogger("spanledger")
+
+Json = dict[str, Any]
+ReadBody = Callable[[Json], Answer]
+ReadEvent = Callable[[Answer, Json], EventKind]
+
+
+def _completion_body(body: Json) -> Answer:
+    """Legacy text completions: the text stands where a chat has its message."""
+    choices: list[Any] = body.get("choices") or []
+    return chat.read_body(
+        {**body, "choices": [{**c, "message": {"content": c.get("text")}} for c in choices]}
+    )
+
+
+def _completion_event(answer: Answer, event: Json) -> EventKind:
+    choices: list[Any] = event.get("choices") or []
+    return chat.read_event(
+        answer, {**event, "choices": [{**c, "delta": {"content": c.get("text")}} for c in choices]}
+    )
+
+
+ENDPOINTS: Final[dict[str, tuple[str, ReadBody, ReadEvent]]] = {
+    "/chat/completions": ("chat", chat.read_body, chat.read_event),
+    "/responses": ("chat", responses.read_body, responses.read_event),
+    "/messages": ("chat", messages.read_body, messages.read_event),
+    "/embeddings": ("embeddings", chat.read_body, chat.read_event),
+    "/completions": ("text_completion", _completion_body, _completion_event),
+}
+"""By the end of the path: operation, reader of a body, reader of a stream event."""
+
+_PROVIDERS: Final = {
+    "api.openai.com": "openai", "openai.azure.com": "azure.ai.openai", "api.anthropic.com": "anthropic",
+    "api.groq.com": "groq", "api.deepseek.com": "deepseek", "api.mistral.ai": "mistral_ai", "api.x.ai": "x_ai",
+    "openrouter.ai": "openrouter", "generativelanguage.googleapis.com": "gcp.gemini",
+    "aiplatform.googleapis.com": "gcp.vertex_ai", "api.perplexity.ai": "perplexity", "api.cohere.ai": "cohere",
+    "api.together.xyz": "together", "amazonaws.com": "aws.bedrock",
+}  # fmt: skip
+
+
+def provider_of(host: str, default: str) -> str:
+    """``gen_ai.provider.name`` by the host that is asked."""
+    for name, provider in _PROVIDERS.items():
+        if host == name or host.endswith("." + name):
+            return provider
+    return default
+
+
+def endpoint_of(path: str) -> tuple[str, ReadBody, ReadEvent] | None:
+    """What kind of call a path is; None for one that is not recorded."""
+    path = path.partition("?")[0].rstrip("/")
+    for ending, endpoint in ENDPOINTS.items():
+        if path.endswith(ending) or path == ending[1:]:
+            return endpoint
+    return None
+
+
+class ModelCall:
+    """A call that runs: told of its request at first, then of the response's bytes, then of its end, once."""
+
+    __slots__ = (
+        "_answer", "_body", "_decoder", "_events", "_first_ns", "_read_body", "_read_event", "_splitter",
+        "_started", "done", "operation", "span", "streaming",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        rt: Runtime,
+        endpoint: tuple[str, ReadBody, ReadEvent],
+        body: Mapping[str, Any],
+        *,
+        provider: str,
+        host: str,
+    ) -> None:
+        self.operation, self._read_body, self._read_event = endpoint
+        self.streaming = bool(body.get("stream"))
+        self.done = False
+        self._answer = Answer()
+        self._body: list[bytes] = []
+        self._splitter: sse.EventSplitter | None = None
+        self._decoder: Any = None
+        self._first_ns = 0
+        self.span = active.begin(rt, f"{self.operation} {body.get('model') or ''}".rstrip(), active.CLIENT)
+        facts = request_facts(self.operation, body)
+        facts[semconv.PROVIDER], facts[semconv.SERVER_ADDRESS] = provider, host
+        if rt.settings.capture == "full":
+            facts |= request_content(self.operation, body)
+        set_facts(self.span, facts)
+        self._started = time.perf_counter_ns()
+
+    def context(self, native_scope: str = "") -> Context:
+        """The context to make the call in: the span is current, the client's own tracing is off."""
+        context = trace.set_span_in_context(self.span)
+        return suppress(native_scope, context) if native_scope else context
+
+    @property
+    def traceparent(self) -> str:
+        """The header to send along."""
+        return active.traceparent_of(self.span)
+
+    def headers(self, headers: Mapping[str, str]) -> None:
+        """The response began."""
+        if headers.get(semconv.HEADER_TRACE_ID):
+            # The gateway has recorded what the provider did; this span is the caller's view of it.
+            set_facts(
+                self.span, {semconv.BILLABLE: False, semconv.BILLABLE_REASON: "recorded by the gateway"}
+            )
+        if "text/event-stream" in headers.get("content-type", ""):
+            self._splitter = sse.EventSplitter()
+        encoding = headers.get("content-encoding", "")
+        if encoding in ("gzip", "deflate"):
+            self._decoder = zlib.decompressobj(47 if encoding == "gzip" else 15)
+
+    def feed(self, data: bytes) -> None:
+        """Bytes as they came over the network."""
+        try:
+            if self._decoder is not None:
+                data = self._decoder.decompress(data)
+            if self._splitter is None:
+                self._body.append(data)
+                return
+            for event in self._splitter.feed(data):
+                self._event(sse.data_of(event))
+        except Exception:  # the SDK's public face: what cannot be read is passed on all the same
+            logger.debug("a part of a response was not understood", exc_info=True)
+
+    def _event(self, data: bytes) -> None:
+        if data == b"[DONE]":
+            self._answer.ended = True
+        elif data:
+            kind = self._read_event(self._answer, orjson.loads(data))
+            if kind == "content" and not self._first_ns:
+                self._first_ns = time.perf_counter_ns()
+
+    def body(self, data: bytes, error: BaseException | None = None) -> None:
+        """The whole decoded body at once; the call is over."""
+        self._body, self._decoder = [data], None
+        self.finish(error)
+
+    def finish(self, error: BaseException | None = None, *, closed_early: bool = False) -> None:
+        """The response is over: read to its end, failed, or closed by the caller."""
+        if self.done:
+            return
+        self.done = True
+        try:
+            self._finish(error, closed_early)
+        except Exception:  # the SDK's public face
+            logger.debug("a model call was not recorded in full", exc_info=True)
+        self.span.end()
+
+    def _finish(self, error: BaseException | None, closed_early: bool) -> None:
+        if self._body and self._splitter is None:
+            self._answer = self._read_body(orjson.loads(b"".join(self._body)))
+        answer = self._answer
+        facts = answer_facts(answer)
+        if self._splitter is not None:
+            facts |= self._pace(answer)
+            facts[semconv.STREAM] = True
+        if runtime.current().settings.capture == "full" and answer.choices:
+            facts[semconv.OUTPUT_MESSAGES] = snapshot.dumps(answer.messages())
+        untold = error is None and answer.error is None  # nobody said why the stream is over
+        if untold and self._splitter is not None and not answer.finished:
+            facts[semconv.STATUS] = "cancelled" if closed_early else "cut"
+        set_facts(self.span, facts)
+        if error is not None:
+            active.fail(self.span, error)
+        elif answer.error is not None:
+            facts = answer.error
+            set_facts(self.span, {semconv.ERROR_TYPE: str(facts.get("type") or facts.get("code") or "error")})
+            self.span.set_status(trace.StatusCode.ERROR, str(facts.get("message") or "the provider failed"))
+        elif facts.get(semconv.STATUS) == "cut":
+            self.span.set_status(trace.StatusCode.ERROR, "the stream ended before the answer was complete")
+
+    def _pace(self, answer: Answer) -> dict[str, Any]:
+        """Time to the first part of the answer, and time per output token after it."""
+        if not self._first_ns:
+            return {}
+        facts: dict[str, Any] = {semconv.TTFT_S: (self._first_ns - self._started) / 1e9}
+        tokens = answer.usage.output_total if answer.usage else None
+        if tokens and tokens > 1:
+            facts[semconv.TPOT_NS] = (time.perf_counter_ns() - self._first_ns) // (tokens - 1)
+        return facts
+
+
+def set_facts(span: trace.Span, facts: Mapping[str, Any]) -> None:
+    """Set attributes whose values are ours: None is left out, nothing else is checked."""
+    told = {name: value for name, value in facts.items() if value is not None}
+    if isinstance(span, LedgerSpan):
+        span.attributes.update(told)
+    else:
+        span.set_attributes(told)
+
+
+def request_facts(operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request says beside its content."""
+    limit = body.get("max_completion_tokens") or body.get("max_output_tokens") or body.get("max_tokens")
+    user = body.get("user") or _of(body.get("metadata"), "user_id")
+    return {
+        semconv.OPERATION: operation,
+        semconv.REQUEST_MODEL: body.get("model"),
+        semconv.TEMPERATURE: body.get("temperature"),
+        semconv.TOP_P: body.get("top_p"),
+        semconv.SEED: body.get("seed"),
+        semconv.MAX_TOKENS: limit,
+        semconv.STREAM: True if body.get("stream") else None,
+        semconv.USER_ID: user if isinstance(user, str) else None,
+    }
+
+
+def _of(value: object, name: str) -> object:
+    return cast(Mapping[str, object], value).get(name) if isinstance(value, Mapping) else None
+
+
+def request_content(operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request asks the model: messages, instructions, tools."""
+    if operation == "embeddings":
+        return {semconv.INPUT: snapshot.dumps(body.get("input"))}
+    asked = body.get("messages")
+    if asked is None:
+        asked = body.get("input", body.get("prompt"))
+    if isinstance(asked, str):
+        asked = [{"role": "user", "content": asked}]
+    system = body.get("system") or body.get("instructions")
+    tools = body.get("tools")
+    return {
+        semconv.INPUT_MESSAGES: snapshot.dumps(asked),
+        semconv.SYSTEM_INSTRUCTIONS: snapshot.dumps(system) if system else None,
+        "gen_ai.tool.definitions": snapshot.dumps(tools) if tools else None,
+    }
+
+
+def answer_facts(answer: Answer) -> dict[str, Any]:
+    """What an answer says beside its content."""
+    facts: dict[str, Any] = {
+        semconv.RESPONSE_ID: answer.id or None,
+        semconv.RESPONSE_MODEL: answer.model or None,
+        semconv.FINISH_REASONS: tuple(answer.finish_reasons) or None,
+        semconv.OPENAI_SERVICE_TIER: answer.service_tier or None,
+    }
+    return facts | (answer.usage.attributes() if answer.usage else {})

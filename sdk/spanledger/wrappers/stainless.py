@@ -1,0 +1,194 @@
+"""The clients of OpenAI and Anthropic: a client in, one of the same type that records its calls out.
+
+Both are generated alike: every method ends in ``client.request``, every answer passes ``_process_response``. The
+hooks stand there, on the instance, so that ``create``, ``parse``, ``stream``, ``with_raw_response`` and
+``with_streaming_response`` of all resources are seen, and every type stays what it is.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, Final, cast
+
+from opentelemetry import context as otel_context
+
+from spanledger import propagation, runtime
+from spanledger.wrappers.model_call import ModelCall, endpoint_of, provider_of
+from spanledger.wrappers.tee import kind_of, show
+
+logger = logging.getLogger("spanledger")
+NATIVE_SCOPES: Final = {"anthropic": "com.anthropic.sdk.python"}
+_MARK: Final = "_spanledger_wrapped"
+_current: ContextVar[ModelCall | None] = ContextVar("spanledger_model_call", default=None)
+
+
+def wrapped(client: Any, vendor: str) -> Any:
+    """A copy of the client that shares its connections and records what it calls."""
+    if getattr(client, _MARK, False):
+        return client
+    twin = copy.copy(client)
+    for name, value in list(cast(dict[str, object], vars(twin)).items()):
+        # Resources (client.chat, ...) that were used before are bound to the original.
+        if getattr(value, "_client", None) is client:
+            del vars(twin)[name]
+    return instrument(twin, vendor)
+
+
+def instrument(client: Any, vendor: str) -> Any:
+    """Set the hooks on this very client."""
+    kind = kind_of(client)
+    asynchronous = kind.__name__.startswith("Async")
+    setattr(client, _MARK, True)
+    client.request = _async_request(client, vendor) if asynchronous else _request(client, vendor)
+    client._process_response = _async_process(client) if asynchronous else _process(client)
+
+    copy_of = _method(client, "copy")
+
+    @_like(copy_of)
+    def copied(*args: Any, **kwargs: Any) -> Any:
+        return instrument(copy_of(client, *args, **kwargs), vendor)
+
+    client.copy = client.with_options = copied
+    return client
+
+
+def _like(original: Any) -> Callable[[Any], Any]:
+    """The hook looks like the method it stands before."""
+    return functools.wraps(original)
+
+
+def _method(client: Any, name: str) -> Any:
+    return getattr(kind_of(client), name)
+
+
+def _headers(options: Any) -> dict[str, Any]:
+    given: object = options.headers
+    return dict(cast(Mapping[str, Any], given)) if isinstance(given, Mapping) else {}
+
+
+def _begin(client: Any, vendor: str, options: Any) -> ModelCall | None:
+    """Start the record of a request; None when it is none of a model, or tracing is off."""
+    try:
+        endpoint = endpoint_of(str(options.url)) if options.method.lower() == "post" else None
+        rt = runtime.current()
+        if endpoint is None or not rt.enabled:
+            return None
+        body: Any = options.json_data
+        host = str(client.base_url.host)
+        call = ModelCall(
+            rt,
+            endpoint,
+            cast(Mapping[str, Any], body) if isinstance(body, Mapping) else {},
+            provider=provider_of(host, vendor),
+            host=host,
+        )
+        given = _headers(options)
+        if propagation.HEADER not in {name.lower() for name in given}:
+            options.headers = {**given, propagation.HEADER: call.traceparent}
+        return call
+    except Exception:  # the SDK's public face: the client works on untraced
+        logger.debug("a call is not recorded", exc_info=True)
+        return None
+
+
+def _request(client: Any, vendor: str) -> Any:
+    original = _method(client, "request")
+    scope = NATIVE_SCOPES.get(vendor, "")
+
+    @_like(original)
+    def request(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        call = _begin(client, vendor, options)
+        if call is None:
+            return original(client, cast_to, options, *args, **kwargs)
+        token, mark = otel_context.attach(call.context(scope)), _current.set(call)
+        try:
+            return original(client, cast_to, options, *args, **kwargs)
+        except BaseException as error:
+            call.finish(error)
+            raise
+        finally:
+            _current.reset(mark)
+            otel_context.detach(token)
+
+    return request
+
+
+def _async_request(client: Any, vendor: str) -> Any:
+    original = _method(client, "request")
+    scope = NATIVE_SCOPES.get(vendor, "")
+
+    @_like(original)
+    async def request(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        call = _begin(client, vendor, options)
+        if call is None:
+            return await original(client, cast_to, options, *args, **kwargs)
+        token, mark = otel_context.attach(call.context(scope)), _current.set(call)
+        try:
+            return await original(client, cast_to, options, *args, **kwargs)
+        except BaseException as error:
+            call.finish(error)
+            raise
+        finally:
+            _current.reset(mark)
+            otel_context.detach(token)
+
+    return request
+
+
+def _seen(response: Any, call: ModelCall, *, asynchronous: bool) -> bool:
+    """Look at a response's head; whether its body is here already."""
+    call.headers(response.headers)
+    if response.is_stream_consumed or response.is_closed:
+        return True
+    show(response, call, asynchronous=asynchronous)
+    return False
+
+
+def _process(client: Any) -> Any:
+    original = _method(client, "_process_response")
+
+    @_like(original)
+    def process(*args: Any, **kwargs: Any) -> Any:
+        call = _current.get()
+        if call is None or call.done:
+            return original(client, *args, **kwargs)
+        whole = _seen(kwargs["response"], call, asynchronous=False)
+        try:
+            result = original(client, *args, **kwargs)
+        except BaseException as error:
+            # The answer came and was paid for, though the client could not make the asked type of it.
+            if whole:
+                call.body(kwargs["response"].content, error)
+            raise
+        if whole:
+            call.body(kwargs["response"].content)
+        return result
+
+    return process
+
+
+def _async_process(client: Any) -> Any:
+    original = _method(client, "_process_response")
+
+    @_like(original)
+    async def process(*args: Any, **kwargs: Any) -> Any:
+        call = _current.get()
+        if call is None or call.done:
+            return await original(client, *args, **kwargs)
+        whole = _seen(kwargs["response"], call, asynchronous=True)
+        try:
+            result = await original(client, *args, **kwargs)
+        except BaseException as error:
+            # The answer came and was paid for, though the client could not make the asked type of it.
+            if whole:
+                call.body(kwargs["response"].content, error)
+            raise
+        if whole:
+            call.body(kwargs["response"].content)
+        return result
+
+    return process
