@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from spanledger_collector.store.reads.asking import Client
 from spanledger_collector.store.registry.keys import KeyDirectory
 from spanledger_collector.store.registry.registry import Registry
 
-from . import calls, documents, ledger, problems
+from . import calls, documents, exports, ledger, problems
+from .filters import known_parameters
 from .snapshots import Snapshots
 
 
@@ -22,6 +23,6 @@ def build(client: Client, registry: Registry, keys: KeyDirectory) -> FastAPI:
     app.state.client, app.state.registry, app.state.keys = client, registry, keys
     app.state.snapshots = Snapshots(registry)
     problems.install(app)
-    for router in (documents.router, calls.router, ledger.router):
-        app.include_router(router)
+    for router in (documents.router, calls.router, ledger.router, exports.router):
+        app.include_router(router, dependencies=[Depends(known_parameters)])
     return app

@@ -40,5 +40,8 @@ Reader = Annotated[Caller, Depends(caller_with("read"))]
 Store = Annotated[Client, Depends(client_of)]
 Asked = Annotated[Window, Depends(window_of)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Rows of one page.")]
+Cursor = Annotated[
+    str, Query(alias="cursor", max_length=1000, description="`next` of the page before; empty for the first.")
+]
 TraceId = Annotated[str, Path(pattern="^[0-9a-fA-F]{32}$")]
 SpanId = Annotated[str, Path(pattern="^[0-9a-fA-F]{16}$")]

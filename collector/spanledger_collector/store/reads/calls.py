@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import math
+import string
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -48,6 +51,18 @@ ORDERS: dict[str, str] = {
 }
 """What the list can be ordered by."""
 
+# The engine's lower() folds ASCII alone, and so must we.
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+AFTER_NEWEST = (
+    "spans.start_time <= fromUnixTimestamp64Nano({after:Int64}, 'UTC')"
+    " AND (spans.start_time < fromUnixTimestamp64Nano({after:Int64}, 'UTC')"
+    " OR (spans.trace_id, spans.span_id) > (toFixedString(unhex({after_trace:String}), 16),"
+    " toFixedString(unhex({after_span:String}), 8)))"
+)
+AFTER_OLDEST = AFTER_NEWEST.replace("start_time <", "start_time >")
+"""Conditions of the page after ``{after}``, newest or oldest first; ties by id, ascending."""
+
 _SHOW: dict[Show, str] = {"calls": "billable", "roots": "parent_span_id = ''", "all": "1"}
 
 _LINE = f"""
@@ -61,22 +76,65 @@ _LINE = f"""
 """
 
 
+# A score about the whole trace has an empty span id and picks every span of the trace.
+# A score is told the time of what it is about, give or take a day.
+_SCORED = """(
+    (spans.trace_id, toString(spans.span_id)) IN (SELECT trace_id, span_id FROM scored)
+    OR spans.trace_id IN (SELECT trace_id FROM scored WHERE span_id = '')
+)"""
+_WITH_SCORED = """
+WITH scored AS (
+    SELECT trace_id, span_id FROM scores FINAL
+    WHERE project = {project:String} AND name = {score:String} AND status = 'ok'
+        AND value >= {min_score:Float64} AND value <= {max_score:Float64}
+        AND time >= fromUnixTimestamp64Nano({start:Int64}, 'UTC') - INTERVAL 1 DAY
+        AND time < fromUnixTimestamp64Nano({end:Int64}, 'UTC') + INTERVAL 1 DAY
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Spans with a valid score of this name, between the two values."""
+
+    name: str
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """Where the page before ended; ids in hex, ``start`` in nanoseconds."""
+
+    start: int
+    trace: str
+    span: str
+
+
 @dataclass(frozen=True, slots=True)
 class CallFilter:
     """Which spans: ``show`` picks billable calls, root spans or all; ``equal`` compares columns of ``EXACT``.
 
-    ``words`` must each occur in the answer (whole words, case folded; the text index serves them).
-    Durations in nanoseconds, cost in USD as a decimal string.
+    ``words`` must each occur in the answer (whole words, ASCII case folded; the text index serves them).
+    ``input_has`` is a text that must stand in the prompt, in any case; no index serves it, so keep the
+    window small. Durations in nanoseconds, cost in USD as a decimal string.
     """
 
     show: Show = "calls"
     equal: Mapping[str, str] = field(default_factory=dict[str, str])
+    tags: Sequence[str] = ()
     words: str = ""
+    input_has: str = ""
+    scored: Scored | None = None
     min_duration_ns: int | None = None
     max_duration_ns: int | None = None
     min_cost: str = ""
     unpriced: bool = False
     trace: str = ""
+
+    def prefix(self) -> str:
+        """What stands before SELECT."""
+        return _WITH_SCORED if self.scored else ""
 
     def where(self) -> tuple[list[str], dict[str, object]]:
         """Conditions and their parameters. Raises KeyError for a column that is no filter."""
@@ -85,18 +143,33 @@ class CallFilter:
         for name, value in self.equal.items():
             conditions.append(f"{EXACT[name]} = {{eq_{name}:String}}")
             parameters[f"eq_{name}"] = value
-        for index, word in enumerate(_tokens(self.words)):
+        for index, tag in enumerate(self.tags):
+            conditions.append(f"has(tags, {{tag_{index}:String}})")
+            parameters[f"tag_{index}"] = tag
+        for index, word in enumerate(tokens(self.words)):
             conditions.append(f"hasToken(lower(output), {{word_{index}:String}})")
             parameters[f"word_{index}"] = word
         for name, test, value in (
+            (
+                "input_has",
+                "positionCaseInsensitiveUTF8(input, {input_has:String}) > 0",
+                _as_json(self.input_has),
+            ),
             ("min_duration", "duration_ns >= {min_duration:UInt64}", self.min_duration_ns),
             ("max_duration", "duration_ns <= {max_duration:UInt64}", self.max_duration_ns),
             ("min_cost", "cost_total >= toDecimal64({min_cost:String}, 9)", self.min_cost or None),
-            ("trace", "trace_id = unhex({trace:String})", self.trace or None),
+            ("trace", "spans.trace_id = unhex({trace:String})", self.trace or None),
         ):
             if value is not None:
                 conditions.append(test)
                 parameters[name] = value
+        if self.scored:
+            conditions.append(_SCORED)
+            parameters |= {
+                "score": self.scored.name,
+                "min_score": self.scored.at_least,
+                "max_score": self.scored.at_most,
+            }
         if self.unpriced:
             conditions.append("cost_total IS NULL")
         return conditions, parameters
@@ -112,15 +185,21 @@ def calls(
     descending: bool = True,
     limit: int = 100,
     offset: int = 0,
+    after: After | None = None,
 ) -> list[Row]:
     """One page of lines, ties broken by time and id so that pages never overlap.
 
+    ``after`` is for order ``start_time`` alone: new calls do not shift the pages that follow it.
     Raises KeyError for an order that is not in ``ORDERS``. Unknown values sort last.
     """
     conditions, parameters = which.where()
+    if after:
+        conditions.append(AFTER_NEWEST if descending else AFTER_OLDEST)
+        parameters |= {"after": after.start, "after_trace": after.trace, "after_span": after.span}
     way = "DESC" if descending else "ASC"
     tie = [] if order == "start_time" else ["start_time DESC"]
     sql = statement(
+        which.prefix(),
         f"SELECT {_LINE} FROM spans WHERE project = {{project:String}} AND",  # noqa: S608
         every([IN_SPANS, *conditions]),
         f"ORDER BY {', '.join([f'{ORDERS[order]} {way} NULLS LAST', *tie])}, trace_id, span_id",
@@ -134,7 +213,9 @@ def count_calls(client: Client, project: str, window: Window, which: CallFilter)
     """How many spans ``calls`` would list in all."""
     conditions, parameters = which.where()
     sql = statement(
-        "SELECT count() AS n FROM spans WHERE project = {project:String} AND", every([IN_SPANS, *conditions])
+        which.prefix(),
+        "SELECT count() AS n FROM spans WHERE project = {project:String} AND",
+        every([IN_SPANS, *conditions]),
     )
     return int(ask_one(client, sql, parameters | {"project": project, **window.bound()})["n"])
 
@@ -150,7 +231,13 @@ def values(client: Client, project: str, window: Window, column: str, limit: int
     return [str(row["value"]) for row in rows]
 
 
-def _tokens(words: str) -> list[str]:
-    """The tokens ClickHouse's splitByNonAlpha would make of a search text."""
-    cut = "".join(letter if letter.isalnum() or ord(letter) > 127 else " " for letter in words.lower())
+def tokens(words: str) -> list[str]:
+    """The tokens that the text index makes of a search text: runs of letters, digits and non-ASCII, at most 20."""
+    folded = words.translate(_LOWER)
+    cut = "".join(letter if letter.isalnum() or ord(letter) > 127 else " " for letter in folded)
     return cut.split()[:20]
+
+
+def _as_json(text: str) -> str | None:
+    """A text as it stands inside a JSON string, for prompts are stored as JSON."""
+    return json.dumps(text, ensure_ascii=False)[1:-1] if text else None

@@ -35,6 +35,20 @@ class EventRow:
     author: str
 
 
+@dataclass(frozen=True, slots=True)
+class EventAfter:
+    """Where the page before ended; ``time`` in nanoseconds."""
+
+    time: int
+    event_id: str
+
+
+_AFTER = (
+    "events.time <= fromUnixTimestamp64Nano({after:Int64}, 'UTC')"
+    " AND (events.time < fromUnixTimestamp64Nano({after:Int64}, 'UTC') OR event_id > {after_id:String})"
+)
+
+
 def events(
     client: Client,
     project: str,
@@ -43,7 +57,9 @@ def events(
     kinds: Sequence[str] = (),
     severity: str = "",
     subject: str = "",
+    state: str = "",
     limit: int = 500,
+    after: EventAfter | None = None,
 ) -> list[EventRow]:
     """Events of the window, newest first; empty filters keep everything."""
     where = ["project = {project:String}", _IN_EVENTS]
@@ -51,7 +67,10 @@ def events(
     if kinds:
         where.append("kind IN {kinds:Array(String)}")
         parameters["kinds"] = list(kinds)
-    for column, value in (("severity", severity), ("subject", subject)):
+    if after:
+        where.append(_AFTER)
+        parameters |= {"after": after.time, "after_id": after.event_id}
+    for column, value in (("severity", severity), ("subject", subject), ("state", state)):
         if value:
             where.append(f"{column} = {{{column}:String}}")
             parameters[column] = value
