@@ -1,7 +1,7 @@
 """Names in, scorers out: the built-in ones and those that other packages register.
 
 A package registers its scorers in entry-point group ``spanledger.scorers``: a name, and a Scorer
-object, or a Scorer class. A class with ``needs_judge`` is made with the judge, others with nothing.
+object, or a Scorer class. A class with ``needs_judge`` is made with ``judge=``, others with nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,37 @@ GROUP = "spanledger.scorers"
 # Written as text, so that looking a name up imports one module and no evaluation library.
 _BUILT_IN = {
     "groundedness": "spanledger_evaluators.scorers.groundedness:Groundedness",
+    "faithfulness": "spanledger_evaluators.rag:Faithfulness",
+    "context_precision": "spanledger_evaluators.rag:ContextPrecision",
+    "context_recall": "spanledger_evaluators.rag:ContextRecall",
+    "answer_relevancy": "spanledger_evaluators.rag:AnswerRelevancy",
 }
+_FAMILIES = {
+    "ragas.": "spanledger_evaluators.adapters.ragas",
+    "deepeval.": "spanledger_evaluators.adapters.deepeval",
+}
+_RAGAS = (
+    "faithfulness",
+    "context_precision",
+    "context_recall",
+    "answer_relevancy",
+    "factual_correctness",
+    "noise_sensitivity",
+)
+_DEEPEVAL = (
+    "faithfulness",
+    "answer_relevancy",
+    "hallucination",
+    "contextual_precision",
+    "contextual_recall",
+    "contextual_relevancy",
+    "bias",
+    "toxicity",
+    "conversation_completeness",
+    "turn_relevancy",
+    "knowledge_retention",
+)
+_ADAPTED = frozenset({*(f"ragas.{name}" for name in _RAGAS), *(f"deepeval.{name}" for name in _DEEPEVAL)})
 
 
 class UnknownScorer(LookupError):
@@ -34,7 +64,7 @@ class JudgeNeeded(ValueError):
 
 def names() -> list[str]:
     """Every name that ``build`` knows."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
+    return sorted({*_BUILT_IN, *_ADAPTED, *(point.name for point in entry_points(group=GROUP))})
 
 
 def build(name: str, judge: Judge | None = None) -> Scorer:
@@ -45,14 +75,21 @@ def build(name: str, judge: Judge | None = None) -> Scorer:
         JudgeNeeded: it needs a judge and got None.
         ImportError: its library is not installed.
     """
+    if name in _ADAPTED:
+        family = next(prefix for prefix in _FAMILIES if name.startswith(prefix))
+        return import_module(_FAMILIES[family]).make(name, _needed(name, judge))
     made = _factory(name)
     if isinstance(made, Scorer):
         return made
     if not getattr(made, "needs_judge", True):
         return made()
+    return made(judge=_needed(name, judge))
+
+
+def _needed(name: str, judge: Judge | None) -> Judge:
     if judge is None:
         raise JudgeNeeded(f"scorer {name!r} asks a model: name a judge")
-    return made(judge)
+    return judge
 
 
 def _factory(name: str) -> Scorer | Callable[..., Scorer]:

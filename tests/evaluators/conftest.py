@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from spanledger_evaluators import Case
+
+from .judges import JudgeServer, serving
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,10 @@ def ragtruth(test_data: Path) -> list[Labelled]:
         for row in rows
         for answer in row["responses"]
     ]
+
+
+@pytest.fixture
+def judge_server() -> Iterator[JudgeServer]:
+    """A judge's server that works until it is told otherwise."""
+    with serving() as server:
+        yield server

@@ -6,10 +6,12 @@ import asyncio
 import hashlib
 import json
 import random
+import ssl
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 import httpx
@@ -21,7 +23,7 @@ from spanledger_evaluators.contract import JudgeFailure
 from .ledger import Ledger
 from .pace import Window
 from .reading import Check, read_verdict, response_schema
-from .wire import Reply, Retry, Unsupported, read_reply, refusal
+from .wire import Reply, Retry, Unsupported, read_reply, read_vectors, refusal
 
 T = TypeVar("T", bound=BaseModel)
 Mode = Literal["schema", "object", "prompt"]
@@ -54,6 +56,7 @@ class JudgeSettings:
     temperature: float = 0.0
     mode: Mode = "schema"
     in_flight: int = 16
+    embedding_model: str = ""
 
 
 class Judge:
@@ -78,7 +81,7 @@ class Judge:
         self.ledger = ledger if ledger is not None else Ledger()
         self._cache = cache
         self._owns_client = client is None
-        self._client = client if client is not None else httpx.AsyncClient(timeout=settings.timeout_s)
+        self._client = client if client is not None else _client(settings)
         self._sleep = sleep
         self._jitter = jitter
         self._mode: Mode = settings.mode
@@ -108,6 +111,38 @@ class Judge:
         if self._cache is not None:
             self._cache[key] = verdict.model_dump_json()
         return verdict
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One vector for each text, by ``embedding_model``.
+
+        Raises:
+            JudgeFailure: ``not_applicable`` when no embedding model is configured; else as ``ask``.
+        """
+        if not self.settings.embedding_model:
+            raise JudgeFailure("not_applicable", "no embedding model is configured for this judge")
+        body = {"model": self.settings.embedding_model, "input": list(texts)}
+        failure = JudgeFailure("judge_error", "the embedder was not asked")
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                for attempt in range(self.settings.attempts):
+                    try:
+                        async with self._window.seat():
+                            return await self._embedded(body, len(texts))
+                    except Retry as again:
+                        failure = JudgeFailure(again.status, str(again))
+                        if attempt + 1 < self.settings.attempts:
+                            await self._sleep(self._wait(attempt, again.after_s))
+        except TimeoutError:
+            limit = self.settings.timeout_s
+            raise JudgeFailure("timeout", f"the embedder gave no answer within {limit:g} s") from None
+        raise failure
+
+    async def _embedded(self, body: dict[str, Any], count: int) -> list[list[float]]:
+        response = await self._send("embeddings", body)
+        vectors, tokens = read_vectors(response.text, count)
+        cost = _decimal(response.headers.get(semconv.HEADER_COST, ""))
+        self.ledger.add(self.settings.embedding_model, tokens, 0, cost)
+        return vectors
 
     async def aclose(self) -> None:
         """Close the connections, if this judge opened them."""
@@ -154,30 +189,36 @@ class Judge:
                     self._mode = _EASIER[mode]
 
     async def _post(self, body: dict[str, Any]) -> Reply:
-        headers = {PURPOSE_HEADER: "eval"}
-        if self.settings.key:
-            headers["authorization"] = f"Bearer {self.settings.key}"
-        self.ledger.reserve()
-        try:
-            url = f"{self.settings.base_url.rstrip('/')}/chat/completions"
-            response = await self._client.post(url, json=body, headers=headers)
-            if response.status_code != 200:
-                raise refusal(response.status_code, response.headers, response.text)
-            reply = read_reply(response.text)
-        except httpx.TransportError as broken:
-            raise Retry(f"{type(broken).__name__}: {broken}", status="judge_error") from broken
-        except Retry as again:
-            if again.overload:
-                self._window.overloaded(min(again.after_s or 1.0, _LONGEST_WAIT_S))
-            raise
-        finally:
-            self.ledger.release()
-        self._window.succeeded()
+        response = await self._send("chat/completions", body)
+        reply = read_reply(response.text)
         cost = _decimal(response.headers.get(semconv.HEADER_COST, ""))
         self.ledger.add(self.id, reply.input_tokens, reply.output_tokens, cost)
         if reply.refused:
             raise JudgeFailure("no_verdict", f"the judge refused: {reply.refused[:200]}")
         return reply
+
+    async def _send(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        """One request that was answered with 200; raises Retry, Unsupported or JudgeFailure."""
+        headers = {PURPOSE_HEADER: "eval"}
+        if self.settings.key:
+            headers["authorization"] = f"Bearer {self.settings.key}"
+        self.ledger.reserve()
+        try:
+            url = f"{self.settings.base_url.rstrip('/')}/{path}"
+            response = await self._client.post(url, json=body, headers=headers)
+            if response.status_code != 200:
+                raise refusal(response.status_code, response.headers, response.text)
+        except httpx.TransportError as broken:
+            raise Retry(f"{type(broken).__name__}: {broken}", status="judge_error") from broken
+        except Retry as again:
+            if again.overload:
+                pause = 1.0 if again.after_s is None else again.after_s
+                self._window.overloaded(min(pause, _LONGEST_WAIT_S))
+            raise
+        finally:
+            self.ledger.release()
+        self._window.succeeded()
+        return response
 
     def _body(
         self, messages: list[dict[str, str]], schema: type[BaseModel], room: int, mode: Mode
@@ -204,6 +245,17 @@ class Judge:
         parts = [SYSTEM, self.settings.model, str(self.settings.temperature), prompt]
         parts.append(json.dumps(response_schema(schema), sort_keys=True))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made once for each process: reading the certificate store costs more than a judge's answer."""
+    return ssl.create_default_context()
+
+
+def _client(settings: JudgeSettings) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=settings.in_flight, max_keepalive_connections=settings.in_flight)
+    return httpx.AsyncClient(verify=_tls(), timeout=settings.timeout_s, limits=limits)
 
 
 def _correction(answer: str, why: str) -> list[dict[str, str]]:

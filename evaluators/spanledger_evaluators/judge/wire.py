@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -60,6 +61,22 @@ def read_reply(body: str) -> Reply:
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
     )
+
+
+def read_vectors(body: str, count: int) -> tuple[list[list[float]], int]:
+    """The vectors of an embeddings answer in order, and its tokens; raises Retry when they are not sound."""
+    try:
+        data = json.loads(body)
+        entries = sorted(data["data"], key=lambda entry: entry["index"])
+        vectors = [[float(part) for part in entry["embedding"]] for entry in entries]
+    except (ValueError, KeyError, TypeError) as wrong:
+        raise Retry(f"the server answered no embeddings: {body[:200]!r}", status="judge_error") from wrong
+    sizes = {len(vector) for vector in vectors}
+    finite = all(math.isfinite(part) for vector in vectors for part in vector)
+    if len(vectors) != count or len(sizes) != 1 or 0 in sizes or not finite:
+        raise Retry(f"{len(vectors)} embeddings of sizes {sorted(sizes)} for {count} texts", status="invalid")
+    usage: dict[str, Any] = data.get("usage") or {}
+    return vectors, _count(usage.get("prompt_tokens"))
 
 
 def refusal(status: int, headers: Mapping[str, str], body: str) -> Exception:
