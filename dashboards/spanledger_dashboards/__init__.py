@@ -1,1 +1,1 @@
-"""The Dash app: queries in, pages out."""
+"""The Dash app: one module a page, shared components, no SQL."""

@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import IO, Any, Protocol
 
+from clickhouse_connect.driver.exceptions import Error as EngineError
+
+__all__ = ["AsyncClient", "Client", "EngineError", "Rows", "Summary"]
+
 Params = Mapping[str, Any] | None
 Settings = Mapping[str, Any] | None
 

@@ -130,7 +130,10 @@ class KeyDirectory:
         Raises:
             KeysUnavailableError: nothing has been read yet.
         """
-        digest = hash_key(secret)
+        return self.holder(hash_key(secret))
+
+    def holder(self, digest: str) -> Key | None:
+        """As ``lookup``, for who kept the key's hash alone, such as a session."""
         if self._keys is None:
             raise KeysUnavailableError("the keys cannot be read: the engine is away")
         return self._keys.get(digest)

@@ -1,0 +1,91 @@
+"""Settings, a read-only client and the key directory in; the ASGI application out."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import dash
+from dash import Dash
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from spanledger_collector.store.reads.asking import Client
+
+from . import callbacks, export, shell
+from .gate import Gate
+from .here import Store, here
+from .pages import PAGES
+from .pages.page import Page, draw
+from .session import Keys, Sessions
+
+log = logging.getLogger(__name__)
+
+_INDEX = """<!DOCTYPE html>
+<html lang="en">
+<head>
+{%metas%}
+<title>{%title%}</title>
+<script src="/assets/theme.js"></script>
+<link rel="icon" href="/assets/favicon.svg">
+{%css%}
+</head>
+<body>
+{%app_entry%}
+<footer>{%config%}{%scripts%}{%renderer%}</footer>
+</body>
+</html>"""
+
+
+def build(client: Client, keys: Keys, secret: str, *, secure_cookies: bool = False) -> ASGIApp:
+    """The pages behind the gate. One call a process: Dash keeps its page registry per process."""
+    server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    server.include_router(export.router)
+    app = Dash(
+        __name__,
+        backend="fastapi",
+        server=server,  # type: ignore[arg-type] # a FastAPI app is what this backend takes
+        use_pages=True,
+        pages_folder="",
+        use_async=True,
+        assets_folder=str(Path(__file__).parent / "assets"),
+        assets_ignore=r"theme\.js",
+        index_string=_INDEX,
+        title="Spanledger",
+        update_title="",
+        suppress_callback_exceptions=True,
+        enable_mcp=False,
+    )
+    app.layout = lambda: shell.layout(here().viewer)
+    for order, page in enumerate(PAGES):
+        _add(page, order)
+    callbacks.register(app)
+    return Gate(
+        server,
+        sessions=Sessions(secret, keys),
+        store=Store(client),
+        paths=[page.path for page in PAGES],
+        policy=lambda: _policy(app),
+        secure=secure_cookies,
+    )
+
+
+def _add(page: Page, order: int) -> None:
+    async def layout(**query: Any) -> Any:
+        return await draw(page, query)
+
+    place = {"path_template": page.path} if "<" in page.path else {"path": page.path}
+    name = f"spanledger_dashboards.pages.{page.path.strip('/').split('/')[0] or 'overview'}"
+    register: Any = cast("Any", dash).register_page  # its own annotations are partial
+    register(name, title=f"{page.title} · Spanledger", name=page.title, order=order, layout=layout, **place)
+
+
+def _policy(app: Dash) -> str:
+    """Scripts from here alone, and Dash's own inline ones by their hash. Plotly and Mantine set inline styles."""
+    hashes = " ".join(f"'{value}'" if not value.startswith("'") else value for value in app.csp_hashes())
+    return (
+        f"default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:;"
+        " font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; form-action 'self'; base-uri 'none';"
+        " frame-ancestors 'none'"
+    )

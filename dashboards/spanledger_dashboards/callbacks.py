@@ -1,0 +1,111 @@
+"""What the browser may ask for besides pages: rows of the call grid. The rest of the callbacks run in the browser."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+from urllib.parse import parse_qs
+
+from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, no_update
+
+from spanledger_collector.store.reads import calls
+
+from .call_filter import filter_of, order_of
+from .here import here, read
+from .pages.calls import BLOCK, GRID, lines
+from .view import view_of
+
+LOCATION = "_pages_location"
+
+
+def register(app: Dash) -> None:
+    """Add every callback to the app."""
+    untyped = cast("Any", app)  # Dash's own annotations of these two methods are partial
+    _in_the_browser(untyped)
+    grid = untyped.callback(
+        Output(GRID, "getRowsResponse"),
+        Input(GRID, "getRowsRequest"),
+        State(LOCATION, "search"),
+        prevent_initial_call=True,
+    )
+    grid(_rows)
+
+
+async def _rows(request: dict[str, Any] | None, search: str | None) -> Any:
+    return no_update if request is None else await rows_for(request, search or "")
+
+
+async def rows_for(request: dict[str, Any], search: str) -> dict[str, Any]:
+    """Rows ``startRow`` to ``endRow`` of the list that the address describes; the grid's own order wins."""
+    viewer = here().viewer
+    view = view_of("/calls", dict(parse_qs(search.lstrip("?"))), viewer.projects, time.time_ns())
+    order, descending = order_of(view)
+    model: list[dict[str, str]] = request.get("sortModel") or []
+    if model and model[0]["colId"] in calls.ORDERS:
+        order, descending = model[0]["colId"], model[0]["sort"] == "desc"
+    first = max(0, int(request.get("startRow", 0)))
+    limit = min(max(1, int(request.get("endRow", first + BLOCK)) - first), 5 * BLOCK)
+    which = filter_of(view)
+    rows = await read(
+        view, calls.calls, view.window, which, order=order, descending=descending, limit=limit, offset=first
+    )
+    if len(rows) < limit:
+        return {"rowData": lines(rows, view), "rowCount": first + len(rows)}
+    return {"rowData": lines(rows, view), "rowCount": await read(view, calls.count_calls, view.window, which)}
+
+
+def _in_the_browser(app: Any) -> None:
+    def function(name: str) -> ClientsideFunction:
+        return ClientsideFunction("spanledger", name)
+
+    app.clientside_callback(
+        function("filter"),
+        Output(LOCATION, "search", allow_duplicate=True),
+        Input({"type": "filter", "name": ALL}, "value"),
+        State({"type": "filter", "name": ALL}, "id"),
+        State(LOCATION, "search"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        function("shared"),
+        Output(LOCATION, "search", allow_duplicate=True),
+        Input({"type": "shared", "name": ALL}, "value"),
+        State({"type": "shared", "name": ALL}, "id"),
+        State(LOCATION, "search"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        function("open"),
+        Output({"type": "chart", "name": MATCH}, "clickData"),
+        Input({"type": "chart", "name": MATCH}, "clickData"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        function("zoom"),
+        Output(LOCATION, "search", allow_duplicate=True),
+        Input({"type": "chart", "name": ALL}, "relayoutData"),
+        State(LOCATION, "search"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        function("menu"),
+        Output({"type": "menu", "path": ALL}, "href"),
+        Output({"type": "menu", "path": ALL}, "className"),
+        Output({"type": "shared", "name": ALL}, "value"),
+        Output("range-text", "children"),
+        Input(LOCATION, "pathname"),
+        Input(LOCATION, "search"),
+        State({"type": "menu", "path": ALL}, "id"),
+        State({"type": "shared", "name": ALL}, "id"),
+        State({"type": "shared", "name": ALL}, "value"),
+    )
+    app.clientside_callback(
+        function("live"), Output("tick", "disabled"), Input("live", "checked"), prevent_initial_call=True
+    )
+    app.clientside_callback(
+        function("tick"),
+        Output(LOCATION, "search", allow_duplicate=True),
+        Input("tick", "n_intervals"),
+        State(LOCATION, "search"),
+        prevent_initial_call=True,
+    )

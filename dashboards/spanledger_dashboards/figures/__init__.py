@@ -1,0 +1,1 @@
+"""Numbers in, plotly figures out (plain dicts: quick to build, nothing to import)."""

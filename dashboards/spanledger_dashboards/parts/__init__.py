@@ -1,0 +1,1 @@
+"""Shared pieces of pages: text and numbers in, Dash components out. No reads, no state."""

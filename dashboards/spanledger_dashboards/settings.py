@@ -1,0 +1,40 @@
+"""Environment variables in; validated settings of the dashboard out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class DashboardSettings(BaseSettings):
+    """Where the dashboard listens and what it signs its sessions with."""
+
+    model_config = SettingsConfigDict(env_prefix="SPANLEDGER_", frozen=True)
+
+    host: str = "127.0.0.1"
+    dashboard_port: int = Field(default=8050, ge=1, le=65535)
+    home: Path = Path("~/.spanledger")
+    dashboard_secret: str = Field(default="", repr=False)
+    """Signs the session cookies; the same on every copy behind one address. Empty: made once, kept in ``home``."""
+    dashboard_secure_cookies: bool = False
+    """True where the pages are served by HTTPS: the cookie then never travels without it."""
+
+
+def session_secret(settings: DashboardSettings) -> str:
+    """The configured secret, or the one kept in ``home`` (made at first use, readable by its owner only)."""
+    if settings.dashboard_secret:
+        return settings.dashboard_secret
+    path = settings.home.expanduser() / "dashboard" / "session.secret"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(handle, "w") as file:
+        secret = secrets.token_urlsafe(32)
+        file.write(secret)
+    return secret

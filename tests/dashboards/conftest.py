@@ -1,0 +1,191 @@
+"""A real dashboard process over a seeded store, a real browser, and HTTP clients with and without a session."""
+
+from __future__ import annotations
+
+import http.client
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
+
+from spanledger_collector.store.clickhouse import Client
+from spanledger_collector.store.client import connect
+from spanledger_collector.store.migrations import migrate
+from spanledger_collector.store.registry.keys import KeyDirectory, hash_key
+from spanledger_collector.store.registry.plan import Draft
+from spanledger_collector.store.registry.registry import Registry
+from spanledger_collector.store.settings import StoreSettings
+from tests.dashboards.traffic import traffic
+from tests.servers import answers, command, free_port, spawn
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+OPERATOR = "sl_operator_0123456789abcdef"
+READERS = {"default": "sl_reader_default0123456789", "other": "sl_reader_other0123456789"}
+INGEST = "sl_ingest_0123456789abcdef"
+ADMIN = "sl_admin_0123456789abcdef"
+
+
+@dataclass
+class Dashboard:
+    """A running dashboard: its address, its store, and what was put in."""
+
+    url: str
+    client: Client
+    registry: Registry
+    log: Path
+
+    def get(
+        self,
+        path: str,
+        cookie: str = "",
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: str = "",
+    ) -> Answer:
+        """One request without following redirects."""
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        try:
+            all_headers = {**({"Cookie": cookie} if cookie else {}), **(headers or {})}
+            connection.request(method, path, body or None, all_headers)
+            response = connection.getresponse()
+            return Answer(
+                response.status, {k.lower(): v for k, v in response.getheaders()}, response.read().decode()
+            )
+        finally:
+            connection.close()
+
+    def cookie(self, key: str) -> str:
+        """A session for a key."""
+        return self.get(f"/?key={key}").headers["set-cookie"].partition(";")[0]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers in lower case, body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+@pytest.fixture(scope="session")
+def dashboard(clickhouse_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    """`spanledger dashboard` over two projects with traffic; the whole session's, so tests only read."""
+    database = f"pages_{uuid.uuid4().hex[:12]}"
+    url = urlunsplit(urlsplit(clickhouse_url)._replace(path=f"/{database}"))
+    settings = StoreSettings(clickhouse_url=url)
+    migrate(settings)
+    client = connect(settings)
+    registry = Registry(client)
+    KeyDirectory(registry, bootstrap_key=OPERATOR).refresh()
+    for project, key in READERS.items():
+        _key(registry, project, f"reader-{project}", key, ["read"])
+        traffic(time.time_ns(), project=project, hours=24, per_hour=12, seed=len(project)).insert(client)
+    _key(registry, "default", "ingest", INGEST, ["ingest"])
+    _key(registry, "default", "admin", ADMIN, ["admin"])
+    home, port = tmp_path_factory.mktemp("dashboard"), free_port()
+    env = {
+        "SPANLEDGER_HOME": str(home),
+        "SPANLEDGER_CLICKHOUSE_URL": url,
+        "SPANLEDGER_DASHBOARD_PORT": str(port),
+    }
+    at = f"http://127.0.0.1:{port}"
+    with spawn(command("dashboard"), home / "dashboard.log", answers(f"{at}/healthz"), env):
+        yield Dashboard(at, client, registry, home / "dashboard.log")
+    client.command(f"DROP DATABASE {database}")
+    client.close()
+
+
+def _key(registry: Registry, project: str, name: str, key: str, scopes: list[str]) -> None:
+    document = {"hash": hash_key(key), "project": project, "scopes": scopes}
+    registry.put(project, Draft(kind="key", name=name, document=document), author="test")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    if not CHROMIUM.exists():
+        pytest.skip("no /usr/bin/chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Visit:
+    """A browser tab that notes what went wrong: console errors, page errors, requests to the outside, dialogs."""
+
+    page: Page
+    base: str
+    problems: list[str] = field(default_factory=list[str])
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
+        self.page.on("request", self._request)
+        self.page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
+
+    def open(self, path: str) -> Page:
+        """Load an address and wait until the page is drawn."""
+        self.page.goto(self.base + path)
+        self.drawn()
+        return self.page
+
+    def drawn(self) -> None:
+        """Wait until the page is there and nothing is loading."""
+        self.page.wait_for_selector("#main .page, #main .notice", timeout=30_000)
+        expect(self.page.locator("[data-dash-is-loading=true]")).to_have_count(0, timeout=30_000)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(
+                f"console {message.type}: {message.text} ({message.location.get('url', '')})"
+            )
+
+    def _request(self, request: Request) -> None:
+        if not request.url.startswith((self.base, "data:", "blob:")):
+            self.problems.append(f"request to the outside: {request.url}")
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture
+def visit(browser: Browser, dashboard: Dashboard) -> Iterator[Open]:
+    """Opens tabs that are signed in with a key; each must end without problems."""
+    contexts: list[BrowserContext] = []
+    visits: list[Visit] = []
+
+    def open_tab(key: str = READERS["default"], *, width: int = 1440, scheme: str = "light") -> Visit:
+        dark = "dark" if scheme == "dark" else "light"
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=dark)
+        contexts.append(context)
+        made = Visit(context.new_page(), dashboard.url)
+        visits.append(made)
+        name, _, value = dashboard.cookie(key).partition("=")
+        context.add_cookies([{"name": name, "value": value, "url": dashboard.url}])
+        return made
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert [problem for made in visits for problem in made.problems] == []
