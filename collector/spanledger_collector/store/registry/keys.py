@@ -105,7 +105,7 @@ class KeyDirectory:
         """``copy`` is a file that keeps the last directory for a start without the engine."""
         self._registry, self._bootstrap_key, self._copy = registry, bootstrap_key, copy
         self._refresh_s = refresh_s
-        self._keys: dict[str, Key] | None = None
+        self._keys = self._read_copy()
         self._revision = -1
         self._bootstrapped = not bootstrap_key
         self._stop = threading.Event()
@@ -113,7 +113,6 @@ class KeyDirectory:
 
     def start(self) -> None:
         """Fill the directory and keep it fresh."""
-        self._keys = self._read_copy()
         self.refresh()
         self._thread = threading.Thread(target=self._run, name="spanledger-keys", daemon=True)
         self._thread.start()

@@ -47,8 +47,8 @@ class Registry:
     def __init__(
         self, client: Client, announce: Announce = _silence, clock: Callable[[], int] = time.time_ns
     ) -> None:
-        """Work through ``client``; ``clock`` gives ns since the epoch."""
-        self._client, self._announce, self._clock = client, announce, clock
+        """Work through ``client``, a writer's; ``clock`` gives ns since the epoch."""
+        self.client, self._announce, self._clock = client, announce, clock
 
     def get(self, project: str, kind: str, name: str, version: int | None = None) -> Version:
         """The current version of a document, or the one asked for.
@@ -84,7 +84,7 @@ class Registry:
 
     def revision(self) -> int:
         """A number that grows with every change anywhere; cheap to ask for."""
-        return int(ask_one(self._client, "SELECT count() AS n FROM registry", {})["n"])
+        return int(ask_one(self.client, "SELECT count() AS n FROM registry", {})["n"])
 
     def plan(self, project: str, drafts: Sequence[Draft]) -> list[Change]:
         """What ``apply`` would do; writes nothing. Raises as ``apply`` does."""
@@ -188,7 +188,7 @@ class Registry:
         token = json.dumps([row.project, row.kind, row.name, row.version])
         document = json.dumps(row.document, ensure_ascii=False, sort_keys=True)
         values = [row.project, row.kind, row.name, row.version, document, row.deleted, row.author]
-        self._client.insert(
+        self.client.insert(
             "registry",
             [[*values, row.time, row.note]],
             column_names=_COLUMNS,
@@ -234,5 +234,5 @@ class Registry:
         return self._read(where + _NEWEST, {"projects": list(projects), "kinds": wanted})
 
     def _read(self, clauses: str, parameters: dict[str, Any]) -> list[Version]:
-        rows = ask(self._client, _SELECT + clauses, parameters)
+        rows = ask(self.client, _SELECT + clauses, parameters)
         return [Version(**{**row, "document": json.loads(row["document"])}) for row in rows]
