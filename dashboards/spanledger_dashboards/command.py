@@ -1,0 +1,66 @@
+"""`spanledger dashboard`: pages over the ledger of every LLM call."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import time
+
+from spanledger_collector.store.settings import StoreSettings, load_settings
+
+from .settings import DashboardSettings, session_secret
+
+log = logging.getLogger(__name__)
+ENGINE_WAIT_S = 60.0
+
+
+def command(argv: list[str]) -> int:
+    """Serve until SIGINT or SIGTERM; 1 when the engine does not answer within a minute, 2 for a bad setting."""
+    argparse.ArgumentParser(prog="spanledger dashboard", description=__doc__).parse_args(argv)
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings, store = load_settings(DashboardSettings), load_settings(StoreSettings)
+    # Dash reads DASH_* for itself; nothing of a developer's environment may change what is served here.
+    for name in [name for name in os.environ if name.startswith("DASH_")]:
+        del os.environ[name]
+    return _serve(settings, store)
+
+
+def _serve(settings: DashboardSettings, store: StoreSettings) -> int:
+    import uvicorn
+
+    from spanledger_collector.store.clickhouse import EngineError
+    from spanledger_collector.store.client import connect_reader
+    from spanledger_collector.store.registry.keys import KeyDirectory
+    from spanledger_collector.store.registry.registry import Registry
+
+    from .app import build
+
+    deadline = time.monotonic() + ENGINE_WAIT_S
+    while True:
+        try:
+            client = connect_reader(store)
+            break
+        except EngineError as away:
+            if time.monotonic() > deadline:
+                print(
+                    f"spanledger dashboard: SPANLEDGER_CLICKHOUSE_URL={store.clickhouse_url} does not answer: {away}"
+                )
+                return 1
+            time.sleep(0.5)
+    keys = KeyDirectory(Registry(client), copy=settings.home.expanduser() / "dashboard" / "keys.json")
+    keys.start()
+    app = build(client, keys, session_secret(settings), secure_cookies=settings.dashboard_secure_cookies)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.dashboard_port,
+        log_level="warning",
+        access_log=False,  # an address may carry a key
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    uvicorn.Server(config).run()
+    keys.stop()
+    client.close()
+    return 0
