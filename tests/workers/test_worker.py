@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from spanledger_workers.budgets import counter_key, period_start
+from spanledger.serving.budgets import counter_key
 from spanledger_workers.memory import connect_memory
 from tests.conftest import Store
 from tests.servers import Server, command, spawn
@@ -95,7 +96,7 @@ def test_spend_past_a_threshold_is_told_once_and_refills_a_lost_counter(
     steps = "SELECT state, title FROM events FINAL WHERE kind = 'budget_step' ORDER BY time, title"
     world.await_rows(steps, lambda found: len(found) == 1)
     client = connect_memory(redis_url)
-    key = counter_key("shop", "search", period_start("day", time.time_ns()))
+    key = counter_key("shop", "search", "day", datetime.now(UTC))
     assert client.hget(key, "spent") == "6000000"
     client.delete(key)
     world.rag_call(team="search", cost="0.005")

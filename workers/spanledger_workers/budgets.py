@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from spanledger.records import Event, EventKind
+from spanledger.serving.budgets import MISSING, REBUILD, counter_key, dollars, nano, period_start
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.evaluation import spend
 from spanledger_collector.store.registry.serving import Budget
@@ -16,32 +17,7 @@ from .audit import event, tell_once
 from .clock import SECOND
 from .memory import Memory
 
-NANO = Decimal("1e-9")
-
-# A counter only rises within its period. The gateway may have settled calls that the store has not
-# yet, and the store knows calls that never passed the gateway: the larger of the two is the truth.
-_RAISE = """
-local spent = tonumber(redis.call('HGET', KEYS[1], 'spent') or '0')
-if tonumber(ARGV[1]) > spent then redis.call('HSET', KEYS[1], 'spent', ARGV[1]) end
-return redis.call('HGET', KEYS[1], 'spent')
-"""
-
-
-def period_start(period: str, now: int) -> datetime:
-    """When the budget's running period began, UTC: midnight, Monday, the first, or 1970 for ``total``."""
-    today = datetime.fromtimestamp(now // SECOND, UTC).replace(hour=0, minute=0, second=0)
-    if period == "day":
-        return today
-    if period == "week":
-        return today - timedelta(days=today.weekday())
-    if period == "month":
-        return today.replace(day=1)
-    return datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def counter_key(project: str, budget: str, start: datetime) -> str:
-    """The Redis key of a budget's counter in one period."""
-    return f"spanledger:budget:{project}:{budget}:{start.date().isoformat()}"
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def steps(budget: Budget, spent: Decimal) -> list[float]:
@@ -96,19 +72,20 @@ class Budgets:
         """Raise counters and tell steps of all budgets (project, name, document); returns new events."""
         told: list[Event] = []
         for project, name, budget in budgets:
-            start = period_start(budget.period, now)
+            moment = datetime.fromtimestamp(now // SECOND, UTC)
+            start = period_start(budget.period, moment) or _EVER
             since = int(start.timestamp()) * SECOND
             stored = spend(self.store, project=project, scope={**budget.scope}, since=since)
-            counted = self._raise(counter_key(project, name, start), stored)
-            view = BudgetView(
-                project=project, name=name, budget=budget, start=start, spent=max(stored, counted)
-            )
+            counted = self._raise(counter_key(project, name, budget.period, moment), stored)
+            view = BudgetView(project=project, name=name, budget=budget, start=start, spent=counted)
             told += tell_once(self.store, project, step_events(view, now))
         return told
 
     def _raise(self, key: str, stored: Decimal) -> Decimal:
-        found: Any = self.redis.eval(_RAISE, 1, key, str(int(stored / NANO)))
-        return Decimal(int(found or 0)) * NANO
+        """The gateway may have settled calls that the store has not yet, and the store knows calls that
+        never passed a gateway: the larger is the truth, for a counter only rises within its period.
+        """
+        return dollars(int(self.redis.eval(REBUILD, 2, key, MISSING, nano(stored))))
 
 
 def _message(view: BudgetView, blocks: bool) -> str:

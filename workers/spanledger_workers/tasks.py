@@ -9,6 +9,7 @@ from typing import Any
 
 from clickhouse_connect.driver.exceptions import Error as StoreError
 
+from spanledger.records import Event
 from spanledger_collector.store.reads.evaluation import pending_jobs
 from spanledger_collector.store.settings import load_settings
 from spanledger_collector.store.writes_evaluation import (
@@ -68,8 +69,7 @@ def watch() -> None:
         watched = watches([(row.project, row.name, row.document) for row in process.documents().routes])
         if granted and watched:
             loop = Loop(store=process.store, redis=process.redis, canary=process.settings.canary_share)
-            for told in loop.tick(watched, process.clock()):
-                log.warning("%s: %s", told.title, told.message)
+            _log(loop.tick(watched, process.clock()))
 
 
 @app.task(name="spanledger.budgets")
@@ -78,8 +78,7 @@ def budgets() -> None:
     with alone(process.redis, "budgets", 60) as granted:
         rows = [(row.project, row.name, row.document) for row in process.documents().budgets]
         if granted and rows:
-            for told in Budgets(store=process.store, redis=process.redis).tick(rows, process.clock()):
-                log.warning("%s: %s", told.title, told.message)
+            _log(Budgets(store=process.store, redis=process.redis).tick(rows, process.clock()))
 
 
 @app.task(name="spanledger.sweep")
@@ -144,6 +143,12 @@ def _score(rule: Rule, batch: Sequence[Job]) -> None:
     outcome = score_jobs(process.store, process.runner, rule, batch, scorers, now=process.clock())
     if outcome.later:
         _send(rule, outcome.later, countdown=LATER_S)
+
+
+def _log(events: Sequence[Event]) -> None:
+    for told in events:
+        if told.kind != "alert":  # its cause is told beside it
+            log.warning("%s: %s", told.title, told.message)
 
 
 def _hand_over(rule: Rule, jobs: Sequence[Job]) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from spanledger import messages
 from spanledger_collector.store.reads.evaluation import MODEL_OPERATIONS, TraceSpan
-from spanledger_evaluators.contract import Case, Document, Turn
+from spanledger_evaluators.contract import Case, Document, ToolCall, Turn
 
 _FACTS = (
     "duration_ns",
@@ -26,17 +27,25 @@ _FACTS = (
 def case_of(call: TraceSpan, trace: Sequence[TraceSpan]) -> Case:
     """The call's last question and answer, with every document retrieved in its trace before it."""
     told = _content(call, trace)
-    turns = tuple(_turns(told.input))
-    asked = [turn.content for turn in turns if turn.role == "user"]
-    answered = [turn.content for turn in _turns(told.output)]
+    asked, answered = messages.parse(told.input), messages.parse(told.output)
     return Case(
         id=f"{call.trace_id}:{call.span_id}",
-        question=asked[-1] if asked else "",
-        answer="\n".join(answered) if answered else "",
+        question=messages.question_of(asked),
+        answer=messages.text_of(answered),
         documents=tuple(documents_before(call, trace)),
-        turns=turns,
+        turns=tuple(_turns(asked)),
+        tools=tuple(_tools(answered)),
         metadata={name: getattr(call, name) for name in _FACTS},
     )
+
+
+def is_whole(call: TraceSpan, trace: Iterable[TraceSpan]) -> bool:
+    """Whether every span above the call has arrived, so that what was retrieved for it has, too."""
+    by_id = {span.span_id: span for span in trace}
+    above: TraceSpan | None = call
+    while above is not None and above.parent_span_id:
+        above = by_id.pop(above.parent_span_id, None)
+    return above is not None
 
 
 def documents_before(call: TraceSpan, trace: Iterable[TraceSpan]) -> list[Document]:
@@ -57,32 +66,35 @@ def _content(call: TraceSpan, trace: Sequence[TraceSpan]) -> TraceSpan:
     if call.output:
         return call
     by_id = {span.span_id: span for span in trace}
-    above = by_id.get(call.parent_span_id)
-    while above is not None:
+    above = by_id.pop(call.parent_span_id, None)
+    while above is not None:  # each span once: a malformed trace may go in a circle
         if above.output and above.operation in MODEL_OPERATIONS:
             return above
-        above = by_id.get(above.parent_span_id)
+        above = by_id.pop(above.parent_span_id, None)
     below = [span for span in trace if span.parent_span_id == call.span_id and span.output]
     return next((span for span in below if span.operation in MODEL_OPERATIONS), call)
 
 
-def _turns(text: str) -> list[Turn]:
-    """Messages in the recorded schema, ``{"role", "parts": [{"type": "text", "content"}]}``, as turns."""
+def _turns(asked: list[messages.Message]) -> list[Turn]:
     return [
         Turn(role=str(message.get("role") or ""), content=content)
-        for message in _objects(text)
-        if (content := _text(message))
+        for message in asked
+        if (content := messages.text_of([message]))
     ]
 
 
-def _text(message: dict[str, Any]) -> str:
-    parts = message.get("parts")
-    if not isinstance(parts, list):
-        content = message.get("content")
-        return content if isinstance(content, str) else ""
-    entries = cast("list[dict[str, Any]]", parts)
-    texts = [str(part.get("content") or "") for part in entries if part.get("type", "text") == "text"]
-    return "\n".join(text for text in texts if text)
+def _tools(answered: list[messages.Message]) -> list[ToolCall]:
+    return [
+        ToolCall(name=str(part.get("name") or ""), arguments=_arguments(part.get("arguments")))
+        for part in messages.tool_calls_of(answered)
+    ]
+
+
+def _arguments(value: object) -> dict[str, Any]:
+    if isinstance(value, str):
+        found = _objects(value)
+        return found[0] if found else {"": value}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _document(entry: dict[str, Any]) -> Document:

@@ -15,10 +15,10 @@ from spanledger_evaluators.running import score_cases
 from spanledger_workers.clock import SECOND
 from spanledger_workers.identity import identify
 
-from .cases import case_of
+from .cases import case_of, is_whole
 from .rules import HAS_DOCUMENTS, Rule
 
-DOCUMENTS_MAY_COME_NS = 20 * SECOND  # after a call started, how long to wait for the spans of its retrieval
+SPANS_MAY_COME_NS = 20 * SECOND  # after a call started, how long to wait for the rest of its trace
 
 
 @dataclass(slots=True)
@@ -44,10 +44,12 @@ def prepare(rule: Rule, job: Job, trace: Sequence[TraceSpan], now: int) -> Prepa
     call = next((span for span in trace if span.span_id == job.span_id.hex()), None)
     if call is None:
         return replace(job, state="skipped", reason="the call is gone", updated_at=now)
+    if now - job.time < SPANS_MAY_COME_NS and not is_whole(call, trace):
+        return job
     case = case_of(call, trace)
     wanted = rule.filter.get(HAS_DOCUMENTS)
     if wanted is not None and bool(wanted) != bool(case.documents):
-        if wanted and now - job.time < DOCUMENTS_MAY_COME_NS:
+        if wanted and now - job.time < SPANS_MAY_COME_NS:
             return job
         reason = "no documents" if wanted else "has documents"
         return replace(job, state="skipped", reason=reason, updated_at=now)
