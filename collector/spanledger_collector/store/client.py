@@ -25,6 +25,8 @@ WRITER = Profile(
         "async_insert": 0,
         # A token must also hold for the rollups that views feed, or a torn insert leaves them short.
         "deduplicate_blocks_in_dependent_materialized_views": 1,
+        # On a cluster: answered when every shard has it.
+        "distributed_foreground_insert": 1,
     }
 )
 READER = Profile(

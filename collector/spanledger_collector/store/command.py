@@ -7,7 +7,7 @@ import sys
 
 from clickhouse_connect.driver.exceptions import Error
 
-from .migrations import MigrationError, migrate
+from .migrations import MigrationError, migrate, statements_of
 from .settings import StoreSettings, load_settings
 
 
@@ -25,7 +25,7 @@ def command(argv: list[str]) -> int:
     for migration in done:
         print(f"{'would apply' if options.dry_run else 'applied'} {migration.name}")
         if options.dry_run:
-            print(";\n\n".join(migration.statements) + ";\n")
+            print(";\n\n".join(statements_of(migration, settings)) + ";\n")
     if not done:
         print(f"{settings.database}: up to date")
     return 0

@@ -16,13 +16,18 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from .clickhouse import Client
 from .client import connect
+from .cluster import create_database, on_cluster
 from .settings import StoreSettings
 
 APPLIED = "schema_migrations"
 LOCK = "schema_lock"
-LOCK_STALE_S = 120
-"""A lock this old belongs to a process that died: every statement can be run again."""
+STALE_S = 120.0
 TABLE_EXISTS = 57
+_OWN = f"""CREATE TABLE IF NOT EXISTS {APPLIED} (
+    name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY name"""
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql\Z")
 
 
@@ -64,20 +69,34 @@ def split_statements(sql: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def migrate(settings: StoreSettings, *, dry_run: bool = False, wait_s: float = 60) -> list[Migration]:
+def migrate(
+    settings: StoreSettings, *, dry_run: bool = False, wait_s: float = 60, stale_s: float = STALE_S
+) -> list[Migration]:
     """Apply what is missing, under a lock, and return it; with ``dry_run`` only return it.
 
-    Creates the database. Raises ``MigrationError`` when a file that was applied has changed since, or
-    when another process keeps the lock for ``wait_s`` seconds.
+    Creates the database, and all of it on the cluster where one is named. Raises ``MigrationError`` when a file
+    that was applied has changed since, or when another process keeps the lock for ``wait_s`` seconds. A lock older than
+    ``stale_s`` belongs to a process that died; every statement can be run again.
     """
     client = connect(settings, database="default")
     try:
         pending = _pending(read_migrations(), applied(client, settings.database))
         if dry_run or not pending:
             return pending
-        return _apply_all(client, settings, wait_s)
+        return _apply_all(client, settings, wait_s, stale_s)
     finally:
         client.close()
+
+
+def statements_of(migration: Migration, settings: StoreSettings) -> list[str]:
+    """What a migration runs, on one server or on the cluster of the settings."""
+    if not settings.cluster:
+        return migration.statements
+    return [
+        made
+        for statement in migration.statements
+        for made in on_cluster(statement, settings.cluster, settings.database)
+    ]
 
 
 def applied(client: Client, database: str) -> dict[str, str]:
@@ -99,43 +118,45 @@ def _pending(shipped: Sequence[Migration], has: Mapping[str, str]) -> list[Migra
     return [migration for migration in shipped if migration.name not in has]
 
 
-def _apply_all(client: Client, settings: StoreSettings, wait_s: float) -> list[Migration]:
-    database = settings.database
-    client.command("CREATE DATABASE IF NOT EXISTS {database:Identifier}", {"database": database})
+def _apply_all(client: Client, settings: StoreSettings, wait_s: float, stale_s: float) -> list[Migration]:
+    database, cluster = settings.database, settings.cluster
+    client.command(create_database(database, cluster))
     client.database = database
-    with _locked(client, wait_s):
-        client.command(
-            f"CREATE TABLE IF NOT EXISTS {APPLIED} (name String, checksum String, "
-            "applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')) ENGINE = MergeTree ORDER BY name"
-        )
+    with _locked(client, cluster, wait_s, stale_s):
+        own = Migration("", _OWN)
+        for statement in statements_of(own, settings):
+            client.command(statement)
         pending = _pending(
             read_migrations(), applied(client, database)
         )  # another process may have been first
         for migration in pending:
-            for statement in migration.statements:
+            for statement in statements_of(migration, settings):
                 client.command(statement)
             client.insert(APPLIED, [[migration.name, migration.checksum]], column_names=["name", "checksum"])
         return pending
 
 
 @contextmanager
-def _locked(client: Client, wait_s: float) -> Generator[None]:
-    """Creating a table is atomic, so a table is the lock; its comment says who holds it."""
+def _locked(client: Client, cluster: str, wait_s: float, stale_s: float) -> Generator[None]:
+    """Creating a table is atomic, so a table is the lock; its comment says who holds it.
+
+    On a cluster statements pass through one queue, so the second to create it fails on every node.
+    """
     deadline = time.monotonic() + wait_s
-    while not _take_lock(client):
+    while not _take_lock(client, cluster, stale_s):
         if time.monotonic() > deadline:
             raise MigrationError(f"another process migrates since {wait_s:g} s (table {LOCK} is its lock)")
         time.sleep(0.2)
     try:
         yield
     finally:
-        client.command(f"DROP TABLE IF EXISTS {LOCK} SYNC")
+        client.command(_drop_lock(cluster))
 
 
-def _take_lock(client: Client) -> bool:
+def _take_lock(client: Client, cluster: str, stale_s: float) -> bool:
     owner = f"{socket.gethostname()}:{os.getpid()}".replace("'", "")
     try:
-        client.command(f"CREATE TABLE {LOCK} (x UInt8) ENGINE = Memory COMMENT '{owner}'")
+        client.command(f"CREATE TABLE {LOCK}{_on(cluster)} (x UInt8) ENGINE = Memory COMMENT '{owner}'")
         return True
     except DatabaseError as refused:
         if refused.code != TABLE_EXISTS:
@@ -145,6 +166,14 @@ def _take_lock(client: Client) -> bool:
         "WHERE database = currentDatabase() AND name = {name:String}",
         {"name": LOCK},
     )
-    if isinstance(age, int) and age > LOCK_STALE_S:
-        client.command(f"DROP TABLE IF EXISTS {LOCK} SYNC")
+    if isinstance(age, int) and age > stale_s:
+        client.command(_drop_lock(cluster))
     return False
+
+
+def _drop_lock(cluster: str) -> str:
+    return f"DROP TABLE IF EXISTS {LOCK}{_on(cluster)} SYNC"
+
+
+def _on(cluster: str) -> str:
+    return f" ON CLUSTER '{cluster}'" if cluster else ""

@@ -6,7 +6,7 @@ import sys
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 T = TypeVar("T", bound=BaseSettings)
@@ -21,7 +21,7 @@ class StoreSettings(BaseSettings):
 
     clickhouse_url: str = "http://127.0.0.1:8123/spanledger"
     """``http[s]://[user:token@]host[:port]/database``; percent-encode user and token."""
-    cluster: str = ""
+    cluster: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
     """Name of a ClickHouse cluster; empty for one server."""
     engine_token: str = ""
     """The embedded engine's token, used when the URL carries none."""
@@ -32,6 +32,8 @@ class StoreSettings(BaseSettings):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("allowed is http[s]://[user:token@]host[:port]/database")
+        if "`" in unquote(parts.path) or "\\" in unquote(parts.path):
+            raise ValueError("a database's name holds no backtick and no backslash")
         _ = parts.port  # raises ValueError for a port that is none
         return value
 
