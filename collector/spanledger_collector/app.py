@@ -29,6 +29,7 @@ from .store.migrations import MigrationError, migrate
 from .store.registry.announce import RedisAnnouncer
 from .store.registry.keys import KeyDirectory, KeysUnavailableError
 from .store.registry.registry import Registry
+from .store.retention import RetentionKeeper
 from .store.settings import StoreSettings
 
 logger = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class Collector:
         prices = PriceBook(self.registry)
         self.receiver = Receiver(self.keys, self.spool, self.metrics, settings.ingest_max_bytes)
         self._writer = Writer(self.spool, self._client, prices, NoRedaction(), self.metrics)
+        self._retention = RetentionKeeper(self._client, self.registry, store.cluster)
         self._stopping = threading.Event()
         self._starter = threading.Thread(target=self._start_store, name="collector-start", daemon=True)
         self.app = self._build_app()
@@ -116,6 +118,7 @@ class Collector:
         if not self._stopping.is_set():
             self.keys.start()
             self._writer.start()
+            self._retention.start()
 
     def stop(self) -> None:
         """Commit what was accepted, give the writer a while to store it, then end."""
@@ -123,6 +126,7 @@ class Collector:
         self.spool.close()
         self._starter.join(timeout=30)
         self._writer.stop()
+        self._retention.stop()
         self.keys.stop()
         self.spool.release()
         self._client.close()
