@@ -110,7 +110,8 @@ def test_the_backup_answers_when_the_primary_fails(
             text = answer.choices[0].message.content
     assert text == "From the backup."
     row = next(row for row in calls(stack, route, 1) if row["status"] == "ok")
-    assert (row["upstream"], row["fallback_from"]) == (f"{route}-2", f"{route}-1")
+    assert row["upstream"] == f"{route}-2"
+    assert row["fallback_from"].startswith(f"{route}-1")
     assert len(primary.calls) == 1, "the failing primary was asked again before the backup"
 
 
