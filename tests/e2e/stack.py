@@ -85,7 +85,11 @@ class Stack:
         """Bring registry documents about, and wait until the gateway serves by them."""
         drafts = [{"kind": kind, "name": name, "document": document} for kind, name, document in documents]
         self.api("POST", "/api/registry/apply", {"documents": drafts, "note": "test"})
-        time.sleep(2.5)  # gateways follow within two seconds
+        until(self._gateway_is_current, 10, "the gateway following the registry")
+
+    def _gateway_is_current(self) -> bool:
+        served = http("GET", f"{self.url('gateway')}/readyz").body["snapshot"]
+        return bool(served == self.api("GET", "/api/registry/snapshot")["version"])
 
     def environment(self) -> dict[str, str]:
         """What an application sets to be traced here."""
@@ -100,7 +104,7 @@ class Stack:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for pid in children:
             words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-            if role in words or (role == "broker" and words[0].endswith("valkey-server")):
+            if role in words or (role == "broker" and "valkey-server" in words[0]):
                 return int(pid)
         raise LookupError(f"no process for {role}")
 

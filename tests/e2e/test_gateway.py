@@ -18,6 +18,7 @@ CALLS = """
            fallback_from, billable, team, error_type, streaming, ttft_ns, usage_estimated
     FROM spans WHERE route = {route:String} AND billable ORDER BY start_time
 """
+ANSWERED = CALLS.replace("ORDER BY", "AND status = 'ok' ORDER BY")
 STEPS = "SELECT title, message FROM events FINAL WHERE kind = 'budget_step' AND subject = {budget:String}"
 
 
@@ -109,7 +110,7 @@ def test_the_backup_answers_when_the_primary_fails(
         else:
             text = answer.choices[0].message.content
     assert text == "From the backup."
-    row = next(row for row in calls(stack, route, 1) if row["status"] == "ok")
+    (row,) = stack.rows_until(1, ANSWERED, route=route)
     assert row["upstream"] == f"{route}-2"
     assert row["fallback_from"].startswith(f"{route}-1")
     assert len(primary.calls) == 1, "the failing primary was asked again before the backup"
@@ -132,8 +133,10 @@ def test_a_budget_is_enforced_and_named(stack: Stack, primary: ModelServer) -> N
                 break
     assert refused is not None
     assert "dear-daily" in str(refused)
-    spent = sum(row["cost_total"] for row in calls(stack, "dear", answered) if row["cost_total"] is not None)
-    assert spent <= Decimal("0.02")
+    costs = [row["cost_total"] for row in calls(stack, "dear", answered) if row["cost_total"] is not None]
+    spent, dearest = sum(costs, Decimal(0)), max(costs)
+    # The last call may pass the limit, by less than itself: a budget can be used up whole.
+    assert Decimal("0.02") - dearest < spent < Decimal("0.02") + dearest
     events = stack.rows_until(1, STEPS, 20, budget="dear-daily")
     assert any("50" in f"{event['title']} {event['message']}" for event in events)
 

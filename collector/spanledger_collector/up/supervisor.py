@@ -101,6 +101,8 @@ class Supervisor:
         while not self._stopping:
             code = await child.wait()
             if child.role.once:
+                if code:
+                    self._say(f"{child.role.name} ended ({exit_words(code)}); its log: {child.log}")
                 return
             deaths = 1 if time.monotonic() - child.started > STEADY_S else deaths + 1
             pause = pause_before_restart(deaths)

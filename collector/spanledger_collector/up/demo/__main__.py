@@ -29,7 +29,7 @@ def main() -> int:
     """Show the story once, then go on calmly; 0 when told to stop, 2 for a bad setting."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda number, frame: stop.set())
     try:
         told = load_cases(data_folder())
     except ValueError as wrong:

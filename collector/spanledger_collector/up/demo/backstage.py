@@ -6,6 +6,7 @@ import json
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -49,13 +50,14 @@ class Collector:
 
     def spent_today(self) -> Decimal:
         """What the budgeted team spent since midnight UTC."""
-        rows: list[dict[str, Any]] = self._get("/api/costs", since="24h", by="team")
-        mine = [row for row in rows if BUDGET_TEAM in row["group"]]
-        return sum((Decimal(str(row["cost"])) for row in mine), Decimal(0))
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        rows: list[dict[str, Any]] = self._get("/api/costs", since=midnight.isoformat(), by="team")
+        mine = [Decimal(str(row["cost"])) for row in rows if row["group"]["team"] == BUDGET_TEAM]
+        return sum(mine, Decimal(0))
 
     def events_since(self, since_ns: int) -> list[dict[str, Any]]:
         """Events of the audit trail, oldest first."""
-        rows: list[dict[str, Any]] = self._get("/api/events", since=str(since_ns))
+        rows: list[dict[str, Any]] = self._get("/api/events", since=str(since_ns))["events"]
         return sorted(rows, key=lambda row: int(row["time"]))
 
     def _get(self, path: str, **query: str) -> Any:

@@ -71,7 +71,10 @@ def _care(answer: Mapping[str, Any]) -> int:
 
 def _own() -> tuple[DemoCase, ...]:
     rows: list[dict[str, Any]] = json.loads(OWN.read_text())
-    return tuple(DemoCase(**{**row, "passages": tuple(row["passages"])}) for row in rows)
+    return tuple(
+        DemoCase(row["question"], tuple(row["passages"]), row["right"], row["backup"], row["wrong"])
+        for row in rows
+    )
 
 
 def data_folder(environment: Mapping[str, str] = os.environ, here: Path | None = None) -> Path | None:

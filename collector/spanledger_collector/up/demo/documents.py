@@ -12,7 +12,7 @@ ANALYST = "analyst"  # the dear route that runs into its budget
 EMBEDDING = "text-embedding-3-small"
 BUDGET_TEAM = "research"
 TEAMS = ("search", "support", BUDGET_TEAM)
-ALLOWANCE = Decimal("0.12")  # USD that one showing may spend on the budgeted team
+ALLOWANCE = Decimal("0.08")  # USD that one showing may spend on the budgeted team
 FLOOR = 0.65
 
 
@@ -63,7 +63,8 @@ def documents(
         targets=[{"upstream": "demo-primary", "model": "gpt-4o"}, backup],
         cache={"exact": True, "ttl_s": 600},
     )
-    add("route", EMBEDDING, targets=[{"upstream": "demo-primary", "model": EMBEDDING}])
+    embedding = {"upstream": "demo-primary", "model": EMBEDDING}
+    add("route", EMBEDDING, targets=[embedding, {**embedding, "upstream": "demo-backup", "role": "fallback"}])
     amount = str((spent + ALLOWANCE).quantize(Decimal("0.01")))
     add("budget", f"{BUDGET_TEAM}-daily", amount=amount, period="day", scope={"team": BUDGET_TEAM})
     add("evaluator", "rag-answers", scorers=["groundedness"], filter={"has_documents": True})

@@ -55,11 +55,11 @@ def act_at(seconds: float) -> int:
 def ask(number: int, cases: int, seed: int = 0) -> Ask:
     """The n-th question: the same for the same seed, whenever it is asked."""
     draw = random.Random(f"{seed}:{number}")
-    team = draw.choices(TEAMS, weights=(4, 4, 3))[0]
+    team = draw.choices(TEAMS, weights=(4, 4, 4))[0]
     user = f"{team}-{draw.randint(1, USERS_PER_TEAM)}"
     dear = team == BUDGET_TEAM
     # Analysts come back to a few questions, which the cache then answers.
-    case = draw.randrange(min(cases, 40)) if dear else draw.randrange(cases)
+    case = draw.randrange(min(cases, 60)) if dear else draw.randrange(cases)
     return Ask(
         number=number,
         team=team,
