@@ -27,6 +27,7 @@ def test_model_call_is_a_priced_row(collector: Collector) -> None:
     )
     collector.send(span, zipped=True)
     collector.wait_for(1)
+    collector.settled()
     (row,) = collector.rows("SELECT * FROM spans")
     assert (row["project"], row["key_id"], row["service"]) == ("default", "bootstrap", "shop")
     assert (row["trace_id"], row["span_id"]) == (span.trace_id, span.span_id)
