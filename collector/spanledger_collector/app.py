@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ from clickhouse_connect.driver.exceptions import Error as EngineError
 from fastapi import FastAPI, Response
 
 from .api.app import build
+from .ingest.grpc import OtlpGrpc
 from .ingest.http import OtlpHttp
 from .ingest.metrics import Metrics
 from .ingest.pricing import PriceBook
@@ -83,6 +85,7 @@ class Collector:
         self._retention = RetentionKeeper(self._client, self.registry, store.cluster)
         self._stopping = threading.Event()
         self._starter = threading.Thread(target=self._start_store, name="collector-start", daemon=True)
+        self._grpc_address = f"{settings.host}:{settings.grpc_port}"
         self.app = self._build_app()
 
     def _build_app(self) -> FastAPI:
@@ -96,14 +99,18 @@ class Collector:
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncGenerator[None]:
+        grpc = OtlpGrpc(self.receiver, self._grpc_address)  # needs the running loop
         self._starter.start()
+        await grpc.start()
         try:
             yield
         finally:
-            self.stop()
+            await grpc.stop()
+            await asyncio.to_thread(self.stop)
 
     def _start_store(self) -> None:
         """Migrate, then write; the keys' own copy lets requests be accepted before."""
+        self.keys.start()
         while not self._stopping.is_set():
             try:
                 for migration in migrate(self._store):
@@ -116,7 +123,7 @@ class Collector:
                 return
             self._stopping.wait(RETRY_S)
         if not self._stopping.is_set():
-            self.keys.start()
+            self.keys.refresh()
             self._writer.start()
             self._retention.start()
 

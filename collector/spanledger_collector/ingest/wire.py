@@ -161,6 +161,14 @@ def status(kind: str, code: int, message: str) -> bytes:
     return b"\x08" + _varint(code) + _text_field(0x12, message)
 
 
+def status_with_retry(wrong: errors.Refused, type_url: str) -> bytes:
+    """A google.rpc.Status whose details say after how many seconds to come back (RetryInfo)."""
+    delay = b"\x08" + _varint(wrong.retry_after_s or 0)
+    info = b"\x0a" + _varint(len(delay)) + delay
+    detail = _text_field(0x0A, type_url) + b"\x12" + _varint(len(info)) + info
+    return status(PROTOBUF, wrong.grpc_code, wrong.message) + b"\x1a" + _varint(len(detail)) + detail
+
+
 def _text_field(tag: int, text: str) -> bytes:
     raw = text.encode()
     return bytes((tag,)) + _varint(len(raw)) + raw
@@ -234,7 +242,9 @@ def _fill_list(message: Message, field: FieldDescriptor, value: object, depth: i
 def _scalar(field: FieldDescriptor, value: object) -> object:
     kind = field.cpp_type
     if kind in _INTEGERS:
-        if isinstance(value, bool) or not isinstance(value, (int, str, float)) or int(value) != float(value):
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
             raise TypeError(f"{field.camelcase_name} must be an integer")
         return int(value)
     if kind == FieldDescriptor.CPPTYPE_DOUBLE:

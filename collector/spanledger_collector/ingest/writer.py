@@ -77,7 +77,8 @@ class Writer:
         while self._spool.depth_bytes and self._thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)
         self._stop.set()
-        self._thread.join(timeout=30)
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
 
     def _run(self) -> None:
         warm_up()
@@ -87,7 +88,7 @@ class Writer:
             if segment is None:
                 continue
             try:
-                self._write(segment)
+                self.write(segment)
             except Stopped:
                 return
             except Exception:
@@ -95,7 +96,12 @@ class Writer:
                 self._metrics.insert_errors.labels("failed").inc()
                 self._stop.wait(_LONGEST_PAUSE_S)
 
-    def _write(self, segment: Segment) -> None:
+    def write(self, segment: Segment) -> None:
+        """Store one segment and forget it.
+
+        Raises:
+            Stopped: the writer was asked to end before the store could be reached.
+        """
         inserts, ends = prepared.read(segment.prepared), list[int]()
         if inserts is None:
             inserts, ends = self._until_reached(lambda: self._prepare(segment))
@@ -175,12 +181,15 @@ class Writer:
 
     def _known(self, spans: list[Span]) -> list[Known]:
         rows = [span.row for span in spans]
+        moments = [row["start_time"] for row in rows]
+        # The inner telling of a call starts within the outer one, and is often stored first.
+        moments += [s.row["start_time"] + s.row["duration_ns"] for s in spans if s.usage is not None]
         return known_spans(
             self._client,
             {row["project"] for row in rows},
             {row["trace_id"] for row in rows},
             {row["response_id"] for row in rows if row.get("response_id")},
-            [row["start_time"] for row in rows],
+            moments,
         )
 
     def _finish(self, spans: list[Span]) -> list[Row]:

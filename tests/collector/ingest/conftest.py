@@ -5,14 +5,24 @@ from __future__ import annotations
 import gzip
 import http.client
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+import uuid
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from spanledger_collector.ingest.metrics import Metrics
+from spanledger_collector.ingest.pricing import PriceBook
+from spanledger_collector.ingest.redact import NoRedaction
+from spanledger_collector.ingest.spool import Record, Spool
+from spanledger_collector.ingest.writer import Writer
+from spanledger_collector.store.migrations import migrate
+from spanledger_collector.store.registry.registry import Registry
+from spanledger_collector.store.settings import StoreSettings
 from tests.conftest import Store
 from tests.otlp import SpanData, body
 from tests.servers import Server, answers, command, free_port, spawn
@@ -84,16 +94,21 @@ class Collector:
         """The answer of a query on the store."""
         return list(self.store.client.query(query, parameters=parameters).named_results())
 
-    def wait_for(self, count: int, table: str = "spans", timeout_s: float = 15) -> float:
-        """Wait until the table holds this many rows; how long that took, in seconds."""
-        begun = time.monotonic()
-        while (found := self.rows(f"SELECT count() AS n FROM {table}")[0]["n"]) < count:  # noqa: S608
-            assert time.monotonic() - begun < timeout_s, f"{found} of {count} rows in {table}\n{self.log()}"
-            time.sleep(0.05)
-        assert found == count
-        return time.monotonic() - begun
+    def wait_for(self, *spans: SpanData, table: str = "spans", timeout_s: float = 60) -> list[dict[str, Any]]:
+        """Wait until the table holds a row of each span's trace; the rows, in the spans' order."""
+        deadline = time.monotonic() + timeout_s
+        ids = [span.trace_id.hex() for span in spans]
+        query = (
+            f"SELECT *, hex(span_id) AS span FROM {table} WHERE lower(hex(trace_id)) IN {{ids:Array(String)}}"  # noqa: S608
+        )
+        while len(found := self.rows(query, ids=ids)) < len(spans):
+            assert time.monotonic() < deadline, f"{len(found)} of {len(spans)} rows in {table}\n{self.log()}"
+            time.sleep(0.1)
+        assert len(found) == len(spans)
+        self.settled()
+        return sorted(found, key=lambda row: ids.index(row["trace_id"].hex()))
 
-    def settled(self, timeout_s: float = 15) -> None:
+    def settled(self, timeout_s: float = 60) -> None:
         """Wait until nothing waits in the spool."""
         deadline = time.monotonic() + timeout_s
         while self.metric("spanledger_ingest_spool_bytes") > 0:
@@ -112,41 +127,77 @@ class Collector:
         return path.read_text(errors="replace")[-4000:] if path.exists() else ""
 
 
-MakeCollector = Callable[..., Collector]
-
-
-@pytest.fixture
-def make_collector(store: Store, tmp_path: Path) -> MakeCollector:
+def make(store: Store, home: Path, **settings: str) -> Collector:
     """A collector that is not started yet; keyword arguments are further settings."""
-
-    def make(name: str = "a", **settings: str) -> Collector:
-        home = tmp_path / name
-        home.mkdir()
-        port, grpc_port = free_port(), free_port()
-        environment = {
-            "SPANLEDGER_HOME": str(home),
-            "SPANLEDGER_CLICKHOUSE_URL": store.url,
-            "SPANLEDGER_COLLECTOR_PORT": str(port),
-            "SPANLEDGER_GRPC_PORT": str(grpc_port),
-            "SPANLEDGER_BOOTSTRAP_KEY": KEY,
-            "SPANLEDGER_REDIS_URL": "redis://127.0.0.1:1/0",
-            **settings,
-        }
-        return Collector(store, home, port, grpc_port, environment)
-
-    return make
+    home.mkdir(exist_ok=True)
+    port, grpc_port = free_port(), free_port()
+    environment = {
+        "SPANLEDGER_HOME": str(home),
+        "SPANLEDGER_CLICKHOUSE_URL": store.url,
+        "SPANLEDGER_COLLECTOR_PORT": str(port),
+        "SPANLEDGER_GRPC_PORT": str(grpc_port),
+        "SPANLEDGER_BOOTSTRAP_KEY": KEY,
+        "SPANLEDGER_REDIS_URL": "redis://127.0.0.1:1/0",
+        **settings,
+    }
+    return Collector(store, home, port, grpc_port, environment)
 
 
-@pytest.fixture
-def collector(make_collector: MakeCollector) -> Iterator[Collector]:
-    """A running collector."""
-    made = make_collector()
+@pytest.fixture(scope="module")
+def module_store(clickhouse_url: str) -> Iterator[Store]:
+    """One migrated database for the tests of a module: starting a process for each is too slow."""
+    database = f"test_{uuid.uuid4().hex[:12]}"
+    url = urlunsplit(urlsplit(clickhouse_url)._replace(path=f"/{database}"))
+    made = Store(StoreSettings(clickhouse_url=url))
+    migrate(made.settings)
+    yield made
+    made.client.command(f"DROP DATABASE {database}")
+    made.client.close()
+
+
+@pytest.fixture(scope="module")
+def collector(module_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A running collector, shared by a module's tests; requests are limited to 256 KiB."""
+    made = make(module_store, tmp_path_factory.mktemp("collector"), SPANLEDGER_INGEST_MAX_BYTES="262144")
     with made.running():
         yield made
 
 
-@dataclass
-class Sent:
-    """Spans a test sent, to compare with."""
+class Pipeline:
+    """The writer on a real store, in the test's own process: spool, store, nothing else."""
 
-    spans: list[SpanData] = field(default_factory=list[SpanData])
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store, self.metrics = store, Metrics()
+        self.spool = Spool(folder / "spool", max_bytes=1 << 30)
+        self.writer = Writer(
+            self.spool, store.client, PriceBook(Registry(store.client)), NoRedaction(), self.metrics
+        )
+
+    def send(self, *spans: SpanData, project: str = "p", team: str = "", trusted: bool = False) -> None:
+        """Spool one request of these spans and wait until it is on disk."""
+        self.spool.append(record(body(*spans), project, team, trusted)).result(10)
+
+    def store_all(self) -> None:
+        """Write one segment of everything spooled so far."""
+        while (segment := self.spool.take(0, 0)) is not None:
+            self.writer.write(segment)
+
+    def rows(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        """The answer of a query on the store."""
+        return list(self.store.client.query(query, parameters=parameters).named_results())
+
+    def close(self) -> None:
+        self.spool.close()
+        self.spool.release()
+
+
+def record(content: bytes, project: str = "p", team: str = "", trusted: bool = False) -> Record:
+    """A request as the receiver would spool it."""
+    return Record("traces", project, team, "k", time.time_ns(), "", content, 1, trusted)
+
+
+@pytest.fixture
+def pipeline(store: Store, tmp_path: Path) -> Iterator[Pipeline]:
+    made = Pipeline(store, tmp_path)
+    yield made
+    made.close()

@@ -52,9 +52,9 @@ def known_spans(
     projects: Iterable[str],
     traces: Iterable[bytes],
     response_ids: Iterable[str],
-    starts: Sequence[int],
+    moments: Sequence[int],
 ) -> list[Known]:
-    """Stored spans of these traces, and stored calls with these response ids, that started near ``starts`` (ns).
+    """Stored spans of these traces, and stored calls with these response ids, that started near these moments (ns).
 
     Everything from outside goes into the statement as hexadecimal digits, because it can be far longer than
     the address line that bound parameters travel in.
@@ -65,7 +65,7 @@ def known_spans(
     )
     query = _SELECT.format(
         projects=",".join(project.encode().hex() for project in projects),
-        ranges=" OR ".join(_between(low, high) for low, high in ranges(starts)),
+        ranges=" OR ".join(_between(low, high) for low, high in ranges(moments)),
         traces=",".join(trace.hex() for trace in traces),
         responses=responses,
     )
@@ -78,15 +78,15 @@ def _between(low: int, high: int) -> str:
     return f"start_time BETWEEN fromUnixTimestamp64Nano({low:d}) AND fromUnixTimestamp64Nano({high:d})"
 
 
-def ranges(starts: Sequence[int]) -> list[tuple[int, int]]:
-    """Few ranges of time that cover all starts: one late span must not make the engine read a year."""
-    ordered = sorted(starts)
+def ranges(moments: Sequence[int]) -> list[tuple[int, int]]:
+    """Few ranges of time that cover all moments: one late span must not make the engine read a year."""
+    ordered = sorted(moments)
     found: list[tuple[int, int]] = []
-    for start in ordered:
-        if found and start - found[-1][1] <= _GAP_NS:
-            found[-1] = (found[-1][0], start)
+    for moment in ordered:
+        if found and moment - found[-1][1] <= _GAP_NS:
+            found[-1] = (found[-1][0], moment)
         else:
-            found.append((start, start))
+            found.append((moment, moment))
     while len(found) > _MAX_RANGES:
         gaps = [(found[i + 1][0] - found[i][1], i) for i in range(len(found) - 1)]
         _, at = min(gaps)

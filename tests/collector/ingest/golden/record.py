@@ -1,0 +1,181 @@
+"""Record what real instrumentations send: ``python -m tests.collector.ingest.golden.record [FAMILY...]``.
+
+For each family a fresh environment is made with ``uv run --isolated``, a scenario is run in it against
+the stand-in model server, and everything it exports by OTLP is kept as ``FAMILY.SCENARIO.json`` beside
+this file: the OTLP/JSON requests as received, and the usage the provider itself told for each call.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
+
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from spanledger.testing.model_server import ModelServer
+
+HERE = Path(__file__).parent
+OTEL = ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One instrumentation: what to install, and which scenarios of ``scenarios.py`` it can run."""
+
+    packages: list[str]
+    scenarios: list[str]
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+
+OPENAI = ["chat", "stream", "tools", "responses", "embeddings", "failure"]
+ANTHROPIC = ["messages", "messages_stream"]
+CONTENT = {
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
+}
+FAMILIES = {
+    "otel_openai": Family([*OTEL, "openai", "opentelemetry-instrumentation-genai-openai"], OPENAI, CONTENT),
+    "otel_anthropic": Family(
+        [*OTEL, "anthropic", "opentelemetry-instrumentation-genai-anthropic"], ANTHROPIC, CONTENT
+    ),
+    "openinference_openai": Family([*OTEL, "openai", "openinference-instrumentation-openai"], OPENAI),
+    "openinference_anthropic": Family(
+        [*OTEL, "anthropic", "openinference-instrumentation-anthropic"], ANTHROPIC
+    ),
+    "traceloop_openai": Family([*OTEL, "openai", "opentelemetry-instrumentation-openai"], OPENAI),
+    "traceloop_anthropic": Family([*OTEL, "anthropic", "opentelemetry-instrumentation-anthropic"], ANTHROPIC),
+    "langfuse_openai": Family([*OTEL, "openai", "langfuse"], OPENAI),
+    "logfire_openai": Family([*OTEL, "openai", "logfire"], OPENAI),
+    "logfire_anthropic": Family([*OTEL, "anthropic", "logfire"], ANTHROPIC),
+    "mlflow_openai": Family([*OTEL, "openai", "mlflow-skinny"], ["chat", "stream", "tools", "embeddings"]),
+    "native_anthropic": Family([*OTEL, "anthropic"], ANTHROPIC),
+}
+
+
+class Sink(ThreadingHTTPServer):
+    """Keeps the body of every OTLP request, whatever its path."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[dict[str, Any]] = []
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        signal = "logs" if self.path.endswith("/logs") else "traces"
+        if self.path.endswith(("/traces", "/logs")):
+            cast(Sink, self.server).requests.append({"signal": signal, "request": self._read(signal, body)})
+        self.send_response(200)
+        self.send_header("content-type", self.headers.get("content-type", ""))
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def _read(self, signal: str, body: bytes) -> dict[str, Any]:
+        if "json" in self.headers.get("content-type", ""):
+            return json.loads(body)
+        message = ExportLogsServiceRequest() if signal == "logs" else ExportTraceServiceRequest()
+        message.ParseFromString(body)
+        return _hex_ids(MessageToDict(message, use_integers_for_enums=True))
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def _hex_ids(value: Any) -> Any:
+    """OTLP/JSON writes ids as hexadecimal digits where protobuf's JSON writes base64."""
+    import base64
+
+    if isinstance(value, list):
+        return [_hex_ids(item) for item in cast(list[Any], value)]
+    if isinstance(value, dict):
+        return {
+            key: base64.b64decode(item).hex()
+            if key in ("traceId", "spanId", "parentSpanId")
+            else _hex_ids(item)
+            for key, item in cast(dict[str, Any], value).items()
+        }
+    return value
+
+
+def record(name: str, scenario: str) -> None:
+    """Run one scenario of one family and keep what it sent."""
+    family = FAMILIES[name]
+    behaviour: dict[str, Any] = {"reasoning_tokens": 7, "cached_tokens": 11, "cache_write_tokens": 5}
+    if scenario.startswith("messages"):
+        behaviour["cache_write_1h_tokens"] = 3
+    if scenario == "tools":
+        behaviour["call_tool"] = "weather"
+    if scenario == "failure":
+        behaviour["error_status"] = 429
+    sink = Sink()
+    threading.Thread(target=sink.serve_forever, daemon=True).start()
+    with (
+        ModelServer(answer="Paris is the capital.", **behaviour) as server,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        at = f"http://127.0.0.1:{sink.server_port}"
+        told = Path(folder) / "usage.json"
+        environment = {
+            **os.environ,
+            **family.environment,
+            "MODEL_URL": server.base_url,
+            "USAGE_FILE": str(told),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": at,
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{at}/v1/traces",
+            "OTEL_SERVICE_NAME": "golden",
+            "LANGFUSE_BASE_URL": at,
+            "LANGFUSE_HOST": at,
+            "LANGFUSE_PUBLIC_KEY": "pk-lf-x",
+            "LANGFUSE_SECRET_KEY": "sk-lf-x",
+            "TRACELOOP_TELEMETRY": "FALSE",
+            "PYTHONPATH": "",
+        }
+        packages = [argument for package in family.packages for argument in ("--with", package)]
+        argv = ["uv", "run", "--isolated", "--no-project", "--python", "3.11", *packages]
+        subprocess.run(
+            [*argv, "python", str(HERE / "scenarios.py"), name, scenario],
+            env=environment, cwd=folder, check=True, timeout=600,
+        )  # fmt: skip
+        usage = json.loads(told.read_text()) if told.exists() else []
+    sink.shutdown()
+    kept = {"family": name, "scenario": scenario, "usage": usage, "requests": sink.requests}
+    path = HERE / f"{name}.{scenario}.json"
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    print(f"{path.name}: {len(sink.requests)} requests, usage {usage}", flush=True)
+
+
+def main(wanted: list[str]) -> int:
+    """Record the families named, or all."""
+    failed = 0
+    for name in wanted or list(FAMILIES):
+        for scenario in FAMILIES[name].scenarios:
+            try:
+                record(name, scenario)
+            except (subprocess.SubprocessError, OSError) as wrong:
+                failed += 1
+                print(f"{name}.{scenario}: {wrong}", file=sys.stderr, flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
