@@ -160,6 +160,8 @@ def _dict(value: dict[str, Any], role: str, depth: int) -> list[Message]:
             return lead + _messages(value[key], role, depth + 1)
     if isinstance(value.get("text"), str):
         return _with_finish([_message(_role(value, role), [_text(value["text"])])], value)
+    if "model" in value:  # a request or an answer without any content
+        return []
     return [_message(_role(value, role), [_text(_dump(value))])]
 
 
@@ -401,5 +403,6 @@ _BLOCKS: dict[str, Callable[[Part], Part]] = {
 # Items of OpenAI's Responses API that stand beside messages.
 _ITEMS: dict[str, Callable[[dict[str, Any]], list[Message]]] = {
     "function_call": lambda item: [_message("assistant", [_tool_use(item)])],
+    "reasoning": lambda item: [_message("assistant", [part])] if (part := _thinking(item))["content"] else [],
     "function_call_output": lambda item: [_message("tool", [_tool_result(item)])],
 }

@@ -43,6 +43,8 @@ _PROVIDERS = {
     "together.ai": "together",
     "x_ai": "x-ai",
 }
+# Who names its own models; tried in this order for a model of which nobody said the provider.
+_FIRST_PARTIES = ("openai", "anthropic", "google", "mistral", "cohere", "voyageai", "deepseek", "x-ai")
 _STANDARD_TIERS = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand"})
 
 Tiers = tuple[tuple[int, Decimal], ...]
@@ -70,21 +72,6 @@ class Buckets(Protocol):
     def output_audio_tokens(self) -> int | None: ...  # noqa: D102
     @property
     def image_units(self) -> int | None: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Tokens in disjoint buckets, named as in the call record; None is unknown."""
-
-    input_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    cache_write_1h_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    input_audio_tokens: int | None = None
-    output_audio_tokens: int | None = None
-    image_units: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,7 +344,9 @@ def _candidates(provider: str, model: str) -> list[tuple[str, str | None]]:
     if provider:
         hint = _canonical(provider)
         return [(model, hint), (rest, hint)] if rest and prefix in (provider, hint) else [(model, hint)]
-    return [(model, None), (rest, _canonical(prefix))] if rest else [(model, None)]
+    if rest:
+        return [(model, None), (rest, _canonical(prefix))]
+    return [(model, None), *((model, owner) for owner in _FIRST_PARTIES)]
 
 
 @lru_cache(maxsize=4096)

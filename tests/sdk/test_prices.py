@@ -13,7 +13,8 @@ from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanledger.prices import PriceTable, Usage
+from spanledger.prices import PriceTable
+from spanledger.serving.usage import Usage
 
 TABLE = PriceTable()
 AT = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -155,6 +156,7 @@ def test_what_nobody_priced_is_none(provider: str, model: str, usage: Usage) -> 
         ("aws.bedrock", "global.anthropic.claude-haiku-4-5-20251001-v1:0", "1"),
         ("x_ai", "grok-3", "3"),
         ("", "openai/gpt-4o", "2.5"),
+        ("", "text-embedding-3-small", "0.02"),
         ("openai", "openai/gpt-4o-2024-08-06", "2.5"),
         ("OpenAI", "GPT-4o", "2.5"),
     ],

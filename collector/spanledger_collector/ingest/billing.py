@@ -6,7 +6,9 @@ the client it uses, by a client and the gateway it called. Only one of them may 
 1. agents, workflows, tools and everything that is no model call never do;
 2. a span that says ``spanledger.billable=false`` does not;
 3. two spans of one project with one response id, that were open at the same time, are one call;
-4. of two model spans one above the other, with one model and the same tokens, only one counts.
+4. of two model spans one above the other, with one model and the same tokens, only one counts;
+5. so does only one of two root spans of one service, told by two instrumentations that did not see each
+   other: one model, the same tokens, one open within the time of the other, and not two response ids.
 
 What is stored was counted first and stays counted. Within a batch the span that tells most wins, then the inner one.
 """
@@ -15,9 +17,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from spanledger_collector.store.reads.known import Known
+from spanledger_collector.store.reads.known import Asked, Known
 
 from .normalise import MODEL_OPERATIONS, Span
 
@@ -38,6 +40,7 @@ class Call:
     models: frozenset[str]
     provider: str
     response_id: str
+    service: str
     scope: str
     start: int
     end: int
@@ -46,11 +49,39 @@ class Call:
     billed: bool
     detail: int = 0
     span: Span | None = None
+    twin_scopes: set[str] = field(default_factory=set[str])
+
+    @property
+    def twins(self) -> tuple[str, str, int | None, int | None]:
+        """What the tellings of rule 5 have in common."""
+        return (self.key[0], self.service, *self.totals)
 
     @property
     def trace(self) -> tuple[str, bytes]:
         """Project and trace id."""
         return self.key[:2]
+
+
+def asked(spans: Sequence[Span]) -> Asked:
+    """What the store must be asked before ``decide``: whether it has these spans, and other tellings of their calls."""
+    rows = [span.row for span in spans]
+    moments = [row["start_time"] for row in rows]
+    roots: set[tuple[str, int, int]] = set()
+    for span in spans:
+        if span.usage is None or span.row.get("operation") not in MODEL_OPERATIONS:
+            continue
+        # The inner telling of a call starts within the outer one, and is often stored first.
+        moments.append(span.row["start_time"] + span.row["duration_ns"])
+        total_in, total_out = span.usage.input_total, span.usage.output_total
+        if "parent_span_id" not in span.row and total_in is not None and total_out is not None:
+            roots.add((span.row.get("scope", ""), total_in, total_out))
+    return Asked(
+        projects={row["project"] for row in rows},
+        traces={row["trace_id"] for row in rows},
+        moments=moments,
+        response_ids={row["response_id"] for row in rows if row.get("response_id")},
+        roots=roots,
+    )
 
 
 def decide(spans: Sequence[Span], known: Iterable[Known]) -> int:
@@ -93,6 +124,7 @@ def _stored_call(row: Known) -> Call:
         models=_models(row.request_model, row.response_model),
         provider=row.provider,
         response_id=row.response_id,
+        service=row.service,
         scope=row.scope,
         start=row.start_time,
         end=row.start_time + row.duration_ns,
@@ -110,6 +142,7 @@ def _fresh_call(span: Span) -> Call:
         models=_models(row.get("request_model", ""), row.get("response_model", "")),
         provider=row.get("provider", ""),
         response_id=row.get("response_id", ""),
+        service=row.get("service", ""),
         scope=row.get("scope", ""),
         start=row["start_time"],
         end=row["start_time"] + row["duration_ns"],
@@ -134,34 +167,65 @@ def _models(*names: str) -> frozenset[str]:
     return frozenset(name.lower().rpartition("/")[2] for name in names if name)
 
 
+class _Tellings:
+    """Calls compared so far, found again by what a second telling has in common with them."""
+
+    def __init__(self, parents: Mapping[SpanKey, bytes]) -> None:
+        self._parents = parents
+        self._answers: dict[tuple[str, str], list[Call]] = defaultdict(list)
+        self._traces: dict[tuple[str, bytes], list[Call]] = defaultdict(list)
+        self._roots: dict[tuple[str, str, int | None, int | None], list[Call]] = defaultdict(list)
+
+    def add(self, call: Call) -> None:
+        """Compare later calls with this one too."""
+        groups = [self._traces[call.trace]]
+        if call.response_id:
+            groups.append(self._answers[call.key[0], call.response_id])
+        if not call.parent:
+            groups.append(self._roots[call.twins])
+        for group in groups:
+            if len(group) < _MAX_PAIRS:
+                group.append(call)
+
+    def duplicate(self, call: Call) -> str:
+        """Why this is a second telling of a call that counts already; empty when it is not."""
+        same_answer = self._answers.get((call.key[0], call.response_id), []) if call.response_id else []
+        if any(_one_answer(call, other, self._parents) for other in same_answer):
+            return "same_response_id"
+        for other in self._traces.get(call.trace, []):
+            if _alike(call, other) and _related(call, other, self._parents):
+                return "same_usage_in_ancestry"
+        if call.parent or None in call.totals:
+            return ""
+        for other in self._roots.get(call.twins, []):
+            if call.scope not in other.twin_scopes and _twins(call, other):
+                other.twin_scopes.add(call.scope)  # a second call of that instrumentation is another call
+                return "same_usage_at_the_same_time"
+        return ""
+
+
 def _mark_duplicates(fresh: list[Call], stored: list[Call], parents: Mapping[SpanKey, bytes]) -> int:
-    by_response: dict[tuple[str, str], list[Call]] = defaultdict(list)
-    by_trace: dict[tuple[str, bytes], list[Call]] = defaultdict(list)
-    ordered = sorted(fresh, key=lambda call: (-call.detail, -_depth(call, parents), call.start, call.key))
+    tellings = _Tellings(parents)
+    for call in stored:
+        tellings.add(call)
     found = 0
-    for call in [*stored, *ordered]:
-        same_answer = by_response[call.key[0], call.response_id] if call.response_id else []
-        same_trace = by_trace[call.trace]
-        if not call.stored and (reason := _duplicate(call, same_answer, same_trace, parents)):
+    for call in sorted(fresh, key=lambda call: (-call.detail, -_depth(call, parents), call.start, call.key)):
+        if reason := tellings.duplicate(call):
             _refuse(call, reason)
             found += 1
-        if len(same_trace) < _MAX_PAIRS:
-            same_trace.append(call)
-        if call.response_id and len(same_answer) < _MAX_PAIRS:
-            same_answer.append(call)
+        tellings.add(call)
     return found
 
 
-def _duplicate(
-    call: Call, same_answer: list[Call], same_trace: list[Call], parents: Mapping[SpanKey, bytes]
-) -> str:
-    """Why this is a second telling of a call that counts already; empty when it is not."""
-    if any(_one_answer(call, other, parents) for other in same_answer):
-        return "same_response_id"
-    for other in same_trace:
-        if _alike(call, other) and _related(call, other, parents):
-            return "same_usage_in_ancestry"
-    return ""
+def _twins(call: Call, other: Call) -> bool:
+    """Rule 5, for two calls with the same tokens."""
+    if call.scope == other.scope or not call.scope or not other.scope or call.trace == other.trace:
+        return False
+    if not other.billed or (call.response_id and other.response_id):
+        return False
+    within = call.start <= other.start and other.end <= call.end
+    around = other.start <= call.start and call.end <= other.end
+    return (within or around) and _same_model(call.models, other.models)
 
 
 def _refuse(call: Call, reason: str) -> None:
@@ -176,14 +240,16 @@ def _one_answer(call: Call, other: Call, parents: Mapping[SpanKey, bytes]) -> bo
 
     Then the two were not open at the same time, or one instrumentation told both, in traces of their own.
     """
-    if not _agree(call.totals, other.totals):
-        return False
     if call.trace == other.trace and _related(call, other, parents):
         return True
-    skew = 0 if call.scope == other.scope else SKEW_NS
-    if call.start > other.end + skew or other.start > call.end + skew:
+    if (
+        call.scope
+        and call.scope == other.scope
+        and (call.trace != other.trace or not _agree(call.totals, other.totals))
+    ):
         return False
-    return call.trace == other.trace or not call.scope or call.scope != other.scope
+    skew = 0 if call.scope == other.scope else SKEW_NS
+    return call.start <= other.end + skew and other.start <= call.end + skew
 
 
 def _alike(call: Call, other: Call) -> bool:

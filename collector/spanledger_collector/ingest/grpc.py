@@ -23,6 +23,7 @@ _METHODS: dict[str, Signal] = {
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 _CODES = {cast(int, code.value[0]): code for code in grpc.StatusCode}
 
+_handler = cast(Callable[[Any], object], grpc.unary_unary_rpc_method_handler)
 _Call = Callable[[bytes, Any], Awaitable[bytes]]
 
 
@@ -62,7 +63,7 @@ class _Handlers(grpc.GenericRpcHandler):
         signal = _METHODS.get(handler_call_details.method)
         if signal is None:
             return None
-        return grpc.unary_unary_rpc_method_handler(cast(Any, self._exporter(signal)))
+        return _handler(self._exporter(signal))
 
     def _exporter(self, signal: Signal) -> _Call:
         async def export(request: bytes, context: Any) -> bytes:

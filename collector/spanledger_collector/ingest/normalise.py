@@ -131,6 +131,10 @@ def _add(span: slim.Span, base: Row, tenancy: Tenancy, into: Batch) -> None:
     groups: content.Groups = {}
     mark = _read_attributes(span.attributes, facts, extra, groups)
     row["dialect"] = dialect = TABLE.dialect(mark, row.get("scope", ""))
+    if dialect == "mlflow":
+        _unquote(facts)
+    if "value.output" in facts:
+        _read_raw_answer(facts)
     if not _set_times(span, row, tenancy.received_at):
         extra["spanledger.original_start_time"] = span.start
         into.clamped += 1
@@ -154,8 +158,20 @@ def _add(span: slim.Span, base: Row, tenancy: Tenancy, into: Batch) -> None:
         score = evaluations.score_row(attributes, row, tenancy.received_at)
         if score is not None:
             into.scores.append(score)
-    told = values.flag(facts.get("told.billable"))
-    into.spans.append(Span(row, usage, told, text(facts.get("told.billable_reason"))))
+    told, reason = values.flag(facts.get("told.billable")), text(facts.get("told.billable_reason"))
+    if dialect == "logfire" and _is_told_by_its_stream(facts, row, usage):
+        told, reason = False, "told_by_its_stream"
+    into.spans.append(Span(row, usage, told, reason))
+
+
+def _is_told_by_its_stream(facts: dict[str, Value], row: Row, usage: Usage | None) -> bool:
+    """Logfire tells a streamed call twice, in two traces: first without an answer, then as a log with all of it."""
+    return (
+        facts.get("logfire.span_type") == "span"
+        and usage is None
+        and row["status"] == "ok"
+        and not row.get("output")
+    )
 
 
 def _read_attributes(
@@ -181,6 +197,34 @@ def _read_attributes(
         elif value != facts[name]:
             extra[key] = value  # two names for one fact disagree: keep what was not believed
     return mark
+
+
+def _unquote(facts: dict[str, Value]) -> None:
+    """MLflow writes every value as JSON, texts included."""
+    for name, value in facts.items():
+        if isinstance(value, str) and value.startswith('"'):
+            facts[name] = cast(Value, values.parsed(value))
+
+
+_RAW = {"id": "response_id", "model": "response_model", "service_tier": "service_tier"}
+
+
+def _read_raw_answer(facts: dict[str, Value]) -> None:
+    """A provider's whole answer, recorded as the result, tells what its attributes leave out."""
+    told = facts["value.output"]
+    if not isinstance(told, str) or not told.startswith("{") or '"usage"' not in told:
+        return
+    parsed = values.parsed(told)
+    if not isinstance(parsed, dict):
+        return
+    answer = cast(dict[str, Value], parsed)
+    if not isinstance(answer.get("usage"), dict):
+        return
+    for name, fact in _RAW.items():
+        if isinstance(answer.get(name), str):
+            facts.setdefault(fact, answer[name])
+    if facts.get("usage.details") is not None or "usage.input" not in facts:
+        facts["usage.details"] = answer["usage"]
 
 
 def _set_times(span: slim.Span, row: Row, received_at: int) -> bool:
@@ -338,10 +382,12 @@ def _set_usage(usage: Usage | None, row: Row) -> None:
 
 
 def _set_content(facts: dict[str, Value], groups: content.Groups, row: Row) -> None:
-    is_model = row.get("operation") in MODEL_OPERATIONS
-    if found := content.input_text(facts, groups, is_model=is_model):
+    operation = row.get("operation")
+    if found := content.input_text(facts, groups, is_model=operation in MODEL_OPERATIONS):
         row["input"] = found
-    if found := content.output_text(facts, groups, is_model=is_model):
+    if operation == "embeddings":
+        return  # vectors are no answer in words
+    if found := content.output_text(facts, groups, is_model=operation in MODEL_OPERATIONS):
         row["output"] = found
     is_retrieval = row.get("operation") in ("retrieval", "rerank")
     if found := content.documents(facts, groups, is_retrieval=is_retrieval):

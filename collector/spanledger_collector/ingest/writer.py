@@ -180,17 +180,7 @@ class Writer:
         return fresh
 
     def _known(self, spans: list[Span]) -> list[Known]:
-        rows = [span.row for span in spans]
-        moments = [row["start_time"] for row in rows]
-        # The inner telling of a call starts within the outer one, and is often stored first.
-        moments += [s.row["start_time"] + s.row["duration_ns"] for s in spans if s.usage is not None]
-        return known_spans(
-            self._client,
-            {row["project"] for row in rows},
-            {row["trace_id"] for row in rows},
-            {row["response_id"] for row in rows if row.get("response_id")},
-            moments,
-        )
+        return known_spans(self._client, billing.asked(spans))
 
     def _finish(self, spans: list[Span]) -> list[Row]:
         by_project: dict[str, list[dict[str, object]]] = defaultdict(list)

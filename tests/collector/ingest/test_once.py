@@ -89,6 +89,26 @@ def test_one_response_id_in_two_traces_is_one_call(pipeline: Pipeline, together:
     assert totals(pipeline)["calls"] == 1
 
 
+@pytest.mark.parametrize("order", ["one batch", "inner first", "outer first"])
+def test_two_instrumentations_that_did_not_see_each_other_tell_one_call(
+    pipeline: Pipeline, order: str
+) -> None:
+    outer = SpanData(attributes=chat(), scope="wrapper", duration_ns=9_000_000)
+    inner = SpanData(attributes=chat(gen_ai__response__id="msg_1"), scope="sdk", start=outer.start + 1000)
+    batches = {
+        "one batch": [[outer, inner]],
+        "inner first": [[inner], [outer]],
+        "outer first": [[outer], [inner]],
+    }
+    for batch in batches[order]:
+        pipeline.send(*batch)
+        pipeline.store_all()
+    assert totals(pipeline)["calls"] == 1
+    pipeline.send(SpanData(attributes=chat(), scope="wrapper", start=outer.start + 10**9))
+    pipeline.store_all()
+    assert totals(pipeline)["calls"] == 2, "another call with the same tokens"
+
+
 def test_stand_in_that_repeats_one_response_id_does_not_hide_calls(pipeline: Pipeline) -> None:
     calls = [
         SpanData(attributes=chat(gen_ai__response__id="chatcmpl-1"), duration_ns=50_000_000) for _ in range(4)

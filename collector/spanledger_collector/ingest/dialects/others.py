@@ -200,6 +200,7 @@ MLFLOW = Dialect(
         "mlflow.chat.tokenUsage": "usage.details",
         "mlflow.llm.model": "request_model",
         "mlflow.llm.provider": "provider",
+        "mlflow.message.format": "provider",
         "mlflow.trace.user": "user_id",
         "mlflow.trace.session": "session_id",
     },

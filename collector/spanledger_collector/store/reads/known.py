@@ -14,16 +14,17 @@ _GAP_NS = 120 * 10**9
 
 _SELECT = """
 SELECT project, trace_id, span_id, hex(parent_span_id), operation, provider, request_model, response_model,
-    response_id, scope, toUnixTimestamp64Nano(start_time), duration_ns,
-    input_tokens + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)
-        + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0),
-    output_tokens + ifNull(reasoning_tokens, 0) + ifNull(output_audio_tokens, 0),
-    billable
+    response_id, service, scope, toUnixTimestamp64Nano(start_time), duration_ns, {input}, {output}, billable
 FROM spans
 WHERE project IN (SELECT unhex(arrayJoin(splitByChar(',', '{projects}'))))
     AND ({ranges})
-    AND (trace_id IN (SELECT toFixedString(unhex(arrayJoin(splitByChar(',', '{traces}'))), 16)){responses})
+    AND (trace_id IN (SELECT toFixedString(unhex(arrayJoin(splitByChar(',', '{traces}'))), 16)){responses}{roots})
+LIMIT 200000
 """
+_INPUT = """input_tokens + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)
+        + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0)"""
+_OUTPUT = "output_tokens + ifNull(reasoning_tokens, 0) + ifNull(output_audio_tokens, 0)"
+_MAX_USAGES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Known:
     request_model: str
     response_model: str
     response_id: str
+    service: str
     scope: str
     start_time: int
     duration_ns: int
@@ -47,31 +49,55 @@ class Known:
     billable: bool
 
 
-def known_spans(
-    client: Client,
-    projects: Iterable[str],
-    traces: Iterable[bytes],
-    response_ids: Iterable[str],
-    moments: Sequence[int],
-) -> list[Known]:
-    """Stored spans of these traces, and stored calls with these response ids, that started near these moments (ns).
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of a batch may be known already. ``moments`` are ns; ``roots`` are root calls' scope and total usage."""
+
+    projects: Iterable[str]
+    traces: Iterable[bytes]
+    moments: Sequence[int]
+    response_ids: Iterable[str] = ()
+    roots: Iterable[tuple[str, int, int]] = ()
+
+
+def known_spans(client: Client, asked: Asked) -> list[Known]:
+    """Stored spans of these traces, with these response ids, or root calls told by another scope, near the moments.
 
     Everything from outside goes into the statement as hexadecimal digits, because it can be far longer than
     the address line that bound parameters travel in.
     """
-    answers = ",".join(value.encode("utf-8", "replace").hex() for value in response_ids)
-    responses = (
-        f" OR response_id IN (SELECT unhex(arrayJoin(splitByChar(',', '{answers}'))))" if answers else ""
-    )
+    responses = _hex(asked.response_ids)
     query = _SELECT.format(
-        projects=",".join(project.encode().hex() for project in projects),
-        ranges=" OR ".join(_between(low, high) for low, high in ranges(moments)),
-        traces=",".join(trace.hex() for trace in traces),
-        responses=responses,
+        input=_INPUT,
+        output=_OUTPUT,
+        projects=_hex(asked.projects),
+        ranges=" OR ".join(_between(low, high) for low, high in ranges(asked.moments)),
+        traces=",".join(trace.hex() for trace in asked.traces),
+        responses=f" OR response_id IN (SELECT unhex(arrayJoin(splitByChar(',', '{responses}'))))"
+        if responses
+        else "",
+        roots=_roots(asked.roots),
     )
-    # The text index on output is of no use here, and analysing it for each batch costs more than the read.
     rows = client.query(query, settings={"max_query_size": 64 * 1024 * 1024}).result_rows
     return [Known(row[0], row[1], row[2], bytes.fromhex(row[3]), *row[4:]) for row in rows]
+
+
+def _hex(values: Iterable[str]) -> str:
+    return ",".join(value.encode("utf-8", "replace").hex() for value in values)
+
+
+def _roots(roots: Iterable[tuple[str, int, int]]) -> str:
+    """Root calls with the same tokens that another instrumentation told; most projects have one, and read nothing."""
+    by_scope: dict[str, set[tuple[int, int]]] = {}
+    for scope, total_in, total_out in roots:
+        usages = by_scope.setdefault(scope, set())
+        if len(usages) < _MAX_USAGES:
+            usages.add((total_in, total_out))
+    return "".join(
+        f" OR (billable AND parent_span_id = '' AND scope != unhex('{_hex([scope])}') AND ({_INPUT}, {_OUTPUT})"
+        f" IN ({', '.join(f'({a:d}, {b:d})' for a, b in sorted(usages))}))"
+        for scope, usages in by_scope.items()
+    )
 
 
 def _between(low: int, high: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from spanledger.testing.model_server import ModelServer
 
 HERE = Path(__file__).parent
 OTEL = ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"]
+MLFLOW = ["numpy", "pandas", "opentelemetry-exporter-otlp-proto-grpc"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,11 @@ FAMILIES = {
     "langfuse_openai": Family([*OTEL, "openai", "langfuse"], OPENAI),
     "logfire_openai": Family([*OTEL, "openai", "logfire"], OPENAI),
     "logfire_anthropic": Family([*OTEL, "anthropic", "logfire"], ANTHROPIC),
-    "mlflow_openai": Family([*OTEL, "openai", "mlflow-skinny"], ["chat", "stream", "tools", "embeddings"]),
+    "mlflow_openai": Family(
+        [*OTEL, "openai", "mlflow-skinny", *MLFLOW],
+        ["chat", "stream", "tools", "embeddings"],
+        {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
+    ),
     "native_anthropic": Family([*OTEL, "anthropic"], ANTHROPIC),
 }
 
@@ -117,6 +123,27 @@ def _hex_ids(value: Any) -> Any:
     return value
 
 
+_MACHINE = re.compile(r"(?:/[\w.+-]+)+/(?=[\w.+-]+\.py)")
+_OF_THE_MACHINE = ("host.", "process.", "os.")
+
+
+def scrubbed(value: Any) -> Any:
+    """Without what tells the machine it was recorded on: folders of files, host and process."""
+    if isinstance(value, str):
+        return _MACHINE.sub("", value)
+    if isinstance(value, list):
+        return [scrubbed(item) for item in cast(list[Any], value) if not _tells_machine(item)]
+    if isinstance(value, dict):
+        return {key: scrubbed(item) for key, item in cast(dict[str, Any], value).items()}
+    return value
+
+
+def _tells_machine(item: Any) -> bool:
+    return isinstance(item, dict) and str(cast(dict[str, Any], item).get("key", "")).startswith(
+        _OF_THE_MACHINE
+    )
+
+
 def record(name: str, scenario: str) -> None:
     """Run one scenario of one family and keep what it sent."""
     family = FAMILIES[name]
@@ -158,7 +185,7 @@ def record(name: str, scenario: str) -> None:
         )  # fmt: skip
         usage = json.loads(told.read_text()) if told.exists() else []
     sink.shutdown()
-    kept = {"family": name, "scenario": scenario, "usage": usage, "requests": sink.requests}
+    kept = {"family": name, "scenario": scenario, "usage": usage, "requests": scrubbed(sink.requests)}
     path = HERE / f"{name}.{scenario}.json"
     path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     print(f"{path.name}: {len(sink.requests)} requests, usage {usage}", flush=True)
