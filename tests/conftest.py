@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -16,6 +17,9 @@ from spanledger_collector.store.client import connect
 from spanledger_collector.store.migrations import migrate
 from spanledger_collector.store.settings import StoreSettings
 from tests.servers import Engine, free_port, listens, spawn, start_engine
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 TEST_CLICKHOUSE_URL = "SPANLEDGER_TEST_CLICKHOUSE_URL"
 TEST_DATA = "SPANLEDGER_TEST_DATA"
@@ -109,3 +113,14 @@ def test_data() -> Path:
         if folder.is_dir():
             return folder
     pytest.skip(f"no test data: set {TEST_DATA} or put it at {candidates[0]}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    from tests.browsing import CHROMIUM, chromium
+
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
+    with chromium() as started:
+        yield started

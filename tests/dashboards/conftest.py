@@ -6,20 +6,12 @@ import http.client
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
-    Page,
-    Request,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, BrowserContext
 
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect
@@ -28,14 +20,10 @@ from spanledger_collector.store.registry.keys import KeyDirectory, hash_key
 from spanledger_collector.store.registry.plan import Draft
 from spanledger_collector.store.registry.registry import Registry
 from spanledger_collector.store.settings import StoreSettings
+from tests.browsing import Visit
 from tests.dashboards.traffic import traffic
 from tests.servers import answers, command, free_port, spawn
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 OPERATOR = "sl_operator_0123456789abcdef"
 READERS = {"default": "sl_reader_default0123456789", "other": "sl_reader_other0123456789"}
 INGEST = "sl_ingest_0123456789abcdef"
@@ -117,53 +105,6 @@ def dashboard(clickhouse_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def _key(registry: Registry, project: str, name: str, key: str, scopes: list[str]) -> None:
     document = {"hash": hash_key(key), "project": project, "scopes": scopes}
     registry.put(project, Draft(kind="key", name=name, document=document), author="test")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    if not CHROMIUM.exists():
-        pytest.skip("no /usr/bin/chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@dataclass
-class Visit:
-    """A browser tab that notes what went wrong: console errors, page errors, requests to the outside, dialogs."""
-
-    page: Page
-    base: str
-    problems: list[str] = field(default_factory=list[str])
-
-    def __post_init__(self) -> None:
-        self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
-        self.page.on("request", self._request)
-        self.page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
-
-    def open(self, path: str) -> Page:
-        """Load an address and wait until the page is drawn."""
-        self.page.goto(self.base + path)
-        self.drawn()
-        return self.page
-
-    def drawn(self) -> None:
-        """Wait until the page is there and nothing is loading."""
-        self.page.wait_for_selector("#main .page, #main .notice", timeout=30_000)
-        expect(self.page.locator("[data-dash-is-loading=true]")).to_have_count(0, timeout=30_000)
-
-    def _console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.problems.append(
-                f"console {message.type}: {message.text} ({message.location.get('url', '')})"
-            )
-
-    def _request(self, request: Request) -> None:
-        if not request.url.startswith((self.base, "data:", "blob:")):
-            self.problems.append(f"request to the outside: {request.url}")
 
 
 Open = Callable[..., Visit]
