@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Token
 from types import TracebackType
 from typing import Any, Final
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
 from spanledger import propagation, runtime, semconv, snapshot
-from spanledger.otlp import AttributeValue
 from spanledger.runtime import Runtime
+from spanledger.tracing.current import KEY, enter, leave, variable
 from spanledger.tracing.joined import INHERITED
-from spanledger.tracing.span import KINDS, LedgerSpan
+from spanledger.tracing.span import KINDS, MAX_ATTRIBUTES, LedgerSpan, frozen
 
 _SPAN_KINDS: Final = {number: kind for kind, number in KINDS.items()}
 INTERNAL, CLIENT = 1, 3
@@ -32,7 +31,7 @@ _USAGE: Final = {
 def begin(rt: Runtime, name: str, kind: int = INTERNAL) -> trace.Span:
     """Start a span below the current one, without making it current."""
     if rt.ledger is not None:
-        span = rt.ledger.begin(name, kind, trace.get_current_span())
+        span = rt.ledger.begin(name, kind, variable.get().get(KEY))
         for processor in rt.ledger.provider.processors:
             processor.on_start(span, None)
         return span
@@ -51,75 +50,106 @@ def fail(span: trace.Span, error: BaseException) -> None:
         span.set_status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}")
 
 
-def put(span: trace.Span, facts: Mapping[str, Any]) -> None:
-    """Set attributes; None values are left out, and what a child must know is handed down."""
-    told = {name: value for name, value in facts.items() if value is not None}
-    if not isinstance(span, LedgerSpan):
-        span.set_attributes(told)
-        return
-    span.set_attributes(told)
-    handed = {name: span.attributes[name] for name in INHERITED if name in told and name in span.attributes}
-    if handed:
-        span.inherited = {**(span.inherited or {}), **handed}
+def put(span: trace.Span, facts: dict[str, Any]) -> None:
+    """Set attributes made by `describe`, and hand down what every child must know."""
+    if type(span) is not LedgerSpan or len(span.attributes) + len(facts) > MAX_ATTRIBUTES:
+        span.set_attributes(facts)
+    elif span.open:
+        span.attributes.update(facts)
+    if not _HANDED.isdisjoint(facts):
+        hand_down(span, {name: value for name, value in facts.items() if name in _HANDED})
 
 
-def describe(
-    *,
-    user_id: str | None = None,
-    session_id: str | None = None,
-    customer_id: str | None = None,
-    feature: str | None = None,
-    team: str | None = None,
-    tags: Iterable[str] | None = None,
-    metadata: Mapping[str, object] | None = None,
-    purpose: str | None = None,
-    experiment: str | None = None,
-    input: object = None,
-    output: object = None,
-    documents: Iterable[Mapping[str, object]] | None = None,
-    operation: str | None = None,
-    provider: str | None = None,
-    model: str | None = None,
-    response_model: str | None = None,
-    input_messages: object = None,
-    output_messages: object = None,
-    usage: Mapping[str, int] | None = None,
-    tool: str | None = None,
-    agent: str | None = None,
-    attributes: Mapping[str, Any] | None = None,
-) -> dict[str, AttributeValue]:
-    """The span attributes for what `spanledger.update` was given."""
-    facts: dict[str, Any] = {
-        semconv.USER_ID: user_id,
-        semconv.SESSION_ID: session_id,
-        semconv.CUSTOMER_ID: customer_id,
-        semconv.FEATURE: feature,
-        semconv.TEAM: team,
-        semconv.TAGS: None if tags is None else tuple(map(str, [tags] if isinstance(tags, str) else tags)),
-        semconv.PURPOSE: purpose,
-        semconv.EXPERIMENT: experiment,
-        semconv.OPERATION: operation,
-        semconv.PROVIDER: provider,
-        semconv.REQUEST_MODEL: model,
-        semconv.RESPONSE_MODEL: response_model,
-        semconv.TOOL_NAME: tool,
-        semconv.AGENT_NAME: agent,
-    }
-    for name, value in (
-        (semconv.INPUT, input),
-        (semconv.OUTPUT, output),
-        (semconv.INPUT_MESSAGES, input_messages),
-        (semconv.OUTPUT_MESSAGES, output_messages),
-        (semconv.RETRIEVAL_DOCUMENTS, None if documents is None else list(documents)),
-    ):
-        facts[name] = None if value is None else snapshot.dumps(value)
-    for name, value in (usage or {}).items():
-        facts[_USAGE.get(name, name)] = value
-    for key, value in (metadata or {}).items():
-        scalar = isinstance(value, str | int | float)
-        facts[f"{semconv.METADATA}.{key}"] = value if scalar or value is None else snapshot.dumps(value)
-    facts.update(attributes or {})
-    return {name: value for name, value in facts.items() if value is not None}
+def hand_down(span: trace.Span, facts: dict[str, Any]) -> None:
+    """Set attributes that each span below, started from now on, carries as well."""
+    if type(span) is LedgerSpan:
+        span.attributes.update(facts)
+        inherited = span.inherited
+        span.inherited = {**inherited, **facts} if inherited else facts
+    else:
+        span.set_attributes(facts)
+
+
+def describe(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The span attributes for what `spanledger.update` was given; None values are left out.
+
+    Raises:
+        TypeError: a name that is not known.
+    """
+    facts: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        known = _KNOWN.get(name)
+        if isinstance(known, str):
+            facts[known] = value if type(value) is str else str(value)
+        elif known is not None:
+            known(facts, value)
+        else:
+            names = ", ".join(sorted(_KNOWN))
+            raise TypeError(f"{name!r} is nothing a span can be told; known are: {names}")
+    return facts
+
+
+def _tags(facts: dict[str, Any], value: str | Iterable[str]) -> None:
+    facts[semconv.TAGS] = (value,) if isinstance(value, str) else tuple(map(str, value))
+
+
+def _metadata(facts: dict[str, Any], value: Mapping[str, object]) -> None:
+    for key, item in value.items():
+        if item is not None:
+            facts[f"{semconv.METADATA}.{key}"] = item if type(item) in _SCALARS else snapshot.dumps(item)
+
+
+def _usage(facts: dict[str, Any], value: Mapping[str, int]) -> None:
+    for key, count in value.items():
+        facts[_USAGE.get(key, key)] = count
+
+
+def _documents(facts: dict[str, Any], value: Iterable[Mapping[str, object]]) -> None:
+    facts[semconv.RETRIEVAL_DOCUMENTS] = snapshot.dumps(list(value))
+
+
+def _attributes(facts: dict[str, Any], value: Mapping[str, Any]) -> None:
+    for key, item in value.items():
+        facts[key] = item if type(item) in _SCALARS else frozen(item)
+
+
+_SCALARS: Final = frozenset((str, int, float, bool))
+_HANDED: Final = frozenset(INHERITED)
+
+
+def _json(attribute: str) -> Callable[[dict[str, Any], Any], None]:
+    def put_json(facts: dict[str, Any], value: object) -> None:
+        facts[attribute] = snapshot.dumps(value)
+
+    return put_json
+
+
+_KNOWN: Final[dict[str, str | Callable[[dict[str, Any], Any], None]]] = {
+    "user_id": semconv.USER_ID,
+    "session_id": semconv.SESSION_ID,
+    "customer_id": semconv.CUSTOMER_ID,
+    "feature": semconv.FEATURE,
+    "team": semconv.TEAM,
+    "purpose": semconv.PURPOSE,
+    "experiment": semconv.EXPERIMENT,
+    "operation": semconv.OPERATION,
+    "provider": semconv.PROVIDER,
+    "model": semconv.REQUEST_MODEL,
+    "response_model": semconv.RESPONSE_MODEL,
+    "tool": semconv.TOOL_NAME,
+    "agent": semconv.AGENT_NAME,
+    "tags": _tags,
+    "metadata": _metadata,
+    "usage": _usage,
+    "attributes": _attributes,
+    "input": _json(semconv.INPUT),
+    "output": _json(semconv.OUTPUT),
+    "input_messages": _json(semconv.INPUT_MESSAGES),
+    "output_messages": _json(semconv.OUTPUT_MESSAGES),
+    "documents": _documents,
+}
 
 
 class ActiveSpan:
@@ -127,7 +157,7 @@ class ActiveSpan:
 
     __slots__ = ("_facts", "_kind", "_name", "_runtime", "_span", "_token")
 
-    def __init__(self, rt: Runtime, name: str, kind: int, facts: dict[str, AttributeValue]) -> None:
+    def __init__(self, rt: Runtime, name: str, kind: int, facts: dict[str, Any]) -> None:
         self._runtime = rt
         self._name = name
         self._kind = kind
@@ -140,7 +170,7 @@ class ActiveSpan:
         if self._runtime.enabled:
             self._span = span = begin(self._runtime, self._name, self._kind)
             put(span, self._facts)
-            self._token = otel_context.attach(trace.set_span_in_context(span))
+            self._token = enter(span)
         return self
 
     def __exit__(
@@ -149,7 +179,7 @@ class ActiveSpan:
         """Ends the span; an exception is recorded and goes on."""
         if self._token is None:
             return
-        otel_context.detach(self._token)
+        leave(self._token)
         self._token = None
         if error is not None:
             fail(self._span, error)
@@ -187,7 +217,7 @@ class ActiveSpan:
 
     def update(self, **facts: Any) -> None:
         """As `spanledger.update`, for this span."""
-        put(self._span, describe(**facts))
+        put(self._span, describe(facts))
 
     def score(self, name: str, value: float | bool | str, comment: str = "") -> None:
         """As `spanledger.score`, for this span."""
@@ -220,7 +250,7 @@ def traceparent_of(span: trace.Span) -> str:
     )
 
 
-def open_span(name: str, kind: str, facts: dict[str, AttributeValue]) -> ActiveSpan:
+def open_span(name: str, kind: str, facts: dict[str, Any]) -> ActiveSpan:
     """A context manager for one span of the process's runtime."""
     from spanledger.otlp import KINDS as NUMBERS
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import Token
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from spanledger import active, runtime, semconv, snapshot
+from spanledger import active, runtime, semconv
+from spanledger.snapshot import dumps
+from spanledger.tracing.current import KEY, enter, leave, variable
 from spanledger.tracing.span import LedgerSpan
 
 logger = logging.getLogger("spanledger")
@@ -30,83 +31,76 @@ class How(NamedTuple):
     result: bool
 
 
-class Call:
-    """A call whose span is current until it is over. Without a span (tracing is off) nothing happens."""
-
-    __slots__ = ("how", "span", "token")
-
-    span: trace.Span | None
-    token: Token[Context] | None
-
-    @classmethod
-    def start(cls, how: How, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Self:
-        """Start the span and make it current."""
-        call = cls()
-        call.how, call.span, call.token = how, None, None
-        try:
-            rt = runtime.current()
-            if rt.enabled:
-                call.span = span = active.begin(rt, how.name)
-                if how.facts:
-                    active.put(span, how.facts)
-                if how.arguments is not None and rt.settings.capture == "full":
-                    _set(span, semconv.INPUT, snapshot.dumps(how.arguments(args, kwargs)))
-                call.opened()
-        except Exception:  # the SDK's public face: tracing must not break its caller
-            logger.debug("a span was not started", exc_info=True)
-        return call
-
-    def opened(self) -> None:
-        """The span runs."""
-        self.token = self.enter()
-
-    def enter(self) -> Token[Context] | None:
-        """Make the span current."""
-        if self.span is None:
-            return None
-        return otel_context.attach(trace.set_span_in_context(self.span))
-
-    @staticmethod
-    def leave(token: Token[Context] | None) -> None:
-        """Make current what was before."""
-        if token is not None:
-            otel_context.detach(token)
-
-    def done(self, result: object) -> None:
-        """The function returned."""
-        span = self.span
-        if span is None:
-            return
-        self.leave(self.token)
-        try:
-            if self.how.result and result is not None and runtime.current().settings.capture == "full":
-                _set(span, semconv.OUTPUT, snapshot.dumps(result))
-            span.end()
-        except Exception:  # the SDK's public face: tracing must not break its caller
-            logger.debug("a span was not finished", exc_info=True)
-
-    def failed(self, error: BaseException) -> None:
-        """The function raised."""
-        span = self.span
-        if span is None:
-            return
-        self.leave(self.token)
-        try:
-            active.fail(span, error)
-            span.end()
-        except Exception:  # the SDK's public face: tracing must not break its caller
-            logger.debug("a span was not finished", exc_info=True)
+def start(how: How, args: tuple[Any, ...], kwargs: dict[str, Any]) -> trace.Span | None:
+    """Start a call's span, without making it current; None when tracing is off or fails."""
+    try:
+        rt = runtime.active or runtime.current()
+        ledger = rt.ledger
+        if ledger is not None and not ledger.provider.processors:
+            span = ledger.begin(how.name, 1, variable.get().get(KEY), None, how.facts)
+            if how.arguments is not None and rt.content:
+                span.attributes[semconv.INPUT] = dumps(how.arguments(args, kwargs))
+            return span
+        return _start_elsewhere(rt, how, args, kwargs)
+    except Exception:  # the SDK's public face: tracing must not break its caller
+        logger.debug("a span was not started", exc_info=True)
+        return None
 
 
-class StreamCall(Call):
+def _start_elsewhere(
+    rt: runtime.Runtime, how: How, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> trace.Span | None:
+    """The same where an OpenTelemetry SDK makes the spans."""
+    if not rt.enabled:
+        return None
+    span = active.begin(rt, how.name)
+    active.put(span, how.facts)
+    if how.arguments is not None and rt.content:
+        span.set_attribute(semconv.INPUT, dumps(how.arguments(args, kwargs)))
+    return span
+
+
+def done(span: trace.Span, how: How, result: object) -> None:
+    """The function returned: end the span."""
+    try:
+        if how.result and result is not None and (runtime.active or runtime.current()).content:
+            if type(span) is LedgerSpan:
+                span.attributes[semconv.OUTPUT] = dumps(result)
+            else:
+                span.set_attribute(semconv.OUTPUT, dumps(result))
+        span.end()
+    except Exception:  # the SDK's public face
+        logger.debug("a span was not finished", exc_info=True)
+
+
+def failed(span: trace.Span, error: BaseException) -> None:
+    """The function raised: end the span with the exception."""
+    try:
+        active.fail(span, error)
+        span.end()
+    except Exception:  # the SDK's public face
+        logger.debug("a span was not finished", exc_info=True)
+
+
+class StreamCall:
     """A generator's run. Its span is current only while the generator itself runs."""
 
-    __slots__ = ("count", "items")
+    __slots__ = ("count", "how", "items", "span")
 
-    def opened(self) -> None:
-        """Nothing is current yet: the body has not begun."""
+    def __init__(self, how: How, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.how = how
+        self.span = start(how, args, kwargs)
         self.items = list[object]()
         self.count = 0
+
+    def enter(self) -> Token[Context] | None:
+        """The generator runs on."""
+        return None if self.span is None else enter(self.span)
+
+    def leave(self, token: Token[Context] | None) -> None:
+        """The generator waits."""
+        if token is not None:
+            leave(token)
 
     def item(self, item: object) -> None:
         """The generator yielded."""
@@ -117,32 +111,23 @@ class StreamCall(Call):
 
     def ended(self, value: object) -> None:
         """The generator returned."""
-        self._collect(value)
-        self.done(None)
+        if self.span is not None:
+            self._collect(self.span, value)
+            done(self.span, self.how, None)
 
     def failed(self, error: BaseException) -> None:
         """The generator raised, or was closed early: what it yielded until then is its output."""
-        self._collect(None)
-        super().failed(error)
+        if self.span is not None:
+            self._collect(self.span, None)
+            failed(self.span, error)
 
-    def _collect(self, value: object) -> None:
-        span = self.span
-        if span is None or not self.how.result or runtime.current().settings.capture != "full":
+    def _collect(self, span: trace.Span, value: object) -> None:
+        if not self.how.result or not runtime.current().content:
             return
-        try:
-            items = self.items
-            if items and all(isinstance(item, str) for item in items) and value is None:
-                _set(span, semconv.OUTPUT, snapshot.dumps("".join(map(str, items))))
-            elif items or value is not None:
-                _set(span, semconv.OUTPUT, snapshot.dumps(items if value is None else [*items, value]))
-            if self.count > _ITEMS:
-                _set(span, "spanledger.items", self.count)
-        except Exception:  # the SDK's public face: tracing must not break its caller
-            logger.debug("a generator's items were not recorded", exc_info=True)
-
-
-def _set(span: trace.Span, name: str, value: str | int) -> None:
-    if isinstance(span, LedgerSpan):
-        span.attributes[name] = value  # the value is immutable and the name ours: no checks
-    else:
-        span.set_attribute(name, value)
+        items = self.items
+        if items and value is None and all(isinstance(item, str) for item in items):
+            span.set_attribute(semconv.OUTPUT, dumps("".join(map(str, items))))
+        elif items or value is not None:
+            span.set_attribute(semconv.OUTPUT, dumps(items if value is None else [*items, value]))
+        if self.count > _ITEMS:
+            span.set_attribute("spanledger.items", self.count)

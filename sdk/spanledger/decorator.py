@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, Final, TypeVar, cast, overload
 
 from spanledger import active
-from spanledger.calls import Call, How, StreamCall
+from spanledger.calls import How, StreamCall, done, failed, start
+from spanledger.tracing.current import enter, leave
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK: Final = "__spanledger_observed__"
@@ -57,7 +58,7 @@ def observe(
     """
     if function is not None:
         return _decorate(function, "", {}, True, True)
-    described = active.describe(operation=operation or None, **facts)
+    described = active.describe({"operation": operation or None, **facts})
 
     def decorate(target: Any) -> Any:
         return _decorate(target, name, described, record_arguments, record_result)
@@ -94,7 +95,11 @@ def _argument_reader(function: Callable[..., Any]) -> Callable[[tuple[Any, ...],
     skip = 1 if names[:1] in (("self",), ("cls",)) else 0
     names = names[skip:]
 
+    count = len(names)
+
     def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        if not kwargs and not skip and len(args) == count:  # the usual call, the short way
+            return dict(zip(names, args, strict=True))
         given = args[skip:] if skip else args
         facts = dict(zip(names, given, strict=False))
         if len(given) > len(names):
@@ -110,39 +115,52 @@ def _wrapper(function: Callable[..., Any], how: How) -> Callable[..., Any]:
     if inspect.isasyncgenfunction(function):
         return _async_generator(function, how)
     if inspect.isgeneratorfunction(function):
-
-        @functools.wraps(function)
-        def generator(*args: Any, **kwargs: Any) -> Any:
-            return (yield from _drive(function(*args, **kwargs), StreamCall.start(how, args, kwargs)))
-
-        return generator
+        return _generator(function, how)
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
-            call = Call.start(how, args, kwargs)
+            span = start(how, args, kwargs)
+            if span is None:
+                return await function(*args, **kwargs)
+            token = enter(span)
             try:
                 result = await function(*args, **kwargs)
             except BaseException as error:
-                call.failed(error)
+                leave(token)
+                failed(span, error)
                 raise
-            call.done(result)
+            leave(token)
+            done(span, how, result)
             return result
 
         return coroutine
 
     @functools.wraps(function)
     def plain(*args: Any, **kwargs: Any) -> Any:
-        call = Call.start(how, args, kwargs)
+        span = start(how, args, kwargs)
+        if span is None:
+            return function(*args, **kwargs)
+        token = enter(span)
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            call.failed(error)
+            leave(token)
+            failed(span, error)
             raise
-        call.done(result)
+        leave(token)
+        done(span, how, result)
         return result
 
     return plain
+
+
+def _generator(function: Callable[..., Any], how: How) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def generator(*args: Any, **kwargs: Any) -> Any:
+        return (yield from _drive(function(*args, **kwargs), StreamCall(how, args, kwargs)))
+
+    return generator
 
 
 def _drive(source: Any, call: StreamCall) -> Generator[Any, Any, Any]:
@@ -180,7 +198,7 @@ def _async_generator(function: Callable[..., Any], how: How) -> Callable[..., An
     @functools.wraps(function)
     async def generator(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         source = function(*args, **kwargs)
-        call = StreamCall.start(how, args, kwargs)
+        call = StreamCall(how, args, kwargs)
         sent: Any = None
         thrown: BaseException | None = None
         try:

@@ -13,7 +13,10 @@ from spanledger import active, runtime, semconv
 from spanledger.active import ActiveSpan
 from spanledger.privacy import Mask
 from spanledger.recorder import Counters
+from spanledger.semconv import CUSTOMER_ID, FEATURE, SESSION_ID, TAGS, TEAM, USER_ID
 from spanledger.settings import load
+from spanledger.tracing.current import KEY, variable
+from spanledger.tracing.span import LedgerSpan
 
 logger = logging.getLogger("spanledger")
 
@@ -78,7 +81,7 @@ def span(name: str, *, operation: str = "", kind: str = "internal", **facts: Any
     >>> with span("retrieve", operation="retrieval") as s:
     ...     s.update(documents=[{"id": "a", "content": "text", "score": 0.5}])
     """
-    return active.open_span(name, kind, active.describe(operation=operation or None, **facts))
+    return active.open_span(name, kind, active.describe({"operation": operation or None, **facts}))
 
 
 def update(
@@ -115,13 +118,31 @@ def update(
     Raises:
         TypeError: an argument that is none of these.
     """
-    current = trace.get_current_span()
-    if current.is_recording():
-        facts = active.describe(
-            user_id=user_id, session_id=session_id, customer_id=customer_id, feature=feature, team=team,
-            tags=tags, metadata=metadata, **more,
-        )  # fmt: skip
-        active.put(current, facts)
+    span = _recording()
+    if span is None:
+        return
+    who: dict[str, Any] = {}
+    for name, value in (
+        (USER_ID, user_id), (SESSION_ID, session_id), (CUSTOMER_ID, customer_id), (FEATURE, feature), (TEAM, team),
+    ):  # fmt: skip
+        if value is not None:
+            who[name] = value
+    if tags is not None:
+        who[TAGS] = (tags,) if isinstance(tags, str) else tuple(tags)
+    if metadata is not None:
+        more["metadata"] = metadata
+    if who:
+        active.hand_down(span, who)
+    if more:
+        active.put(span, active.describe(more))
+
+
+def _recording() -> trace.Span | None:
+    """The current span if it takes anything."""
+    span = variable.get().get(KEY)
+    if type(span) is LedgerSpan:
+        return span
+    return span if isinstance(span, trace.Span) and span.is_recording() else None
 
 
 def score(name: str, value: float | bool | str, comment: str = "") -> None:

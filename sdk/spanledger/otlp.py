@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 AttributeValue = str | bool | int | float | bytes | Sequence[object] | Mapping[str, object] | None
 Attributes = Mapping[str, AttributeValue]
@@ -28,9 +28,30 @@ _U64 = struct.Struct("<Q").pack
 _F64 = struct.Struct("<d").pack
 _U32 = struct.Struct("<I").pack
 _TIMES = struct.Struct("<BQBQ").pack
+_BYTES_TYPES = (bytes, bytearray)
+_LIST_TYPES = (Sequence, set, frozenset)
 
+
+class _Lengths(dict[int, bytes]):
+    """Varints by value, made when first asked for: sizes of fields repeat."""
+
+    def __missing__(self, size: int) -> bytes:
+        encoded = varint(size)
+        if len(self) < 1 << 16:
+            self[size] = encoded
+        return encoded
+
+
+_LENGTH = _Lengths()
+_SAMPLED = b"\x85\x01\x01\0\0\0"
+_KIND = [b"\x30" + kind for kind in _BYTE[:6]]
+NOTHING_DROPPED = (0, 0, 0)
 _keys: dict[str, bytes] = {}
-_memo: dict[tuple[str, str], bytes] = {}
+_names: dict[str, bytes] = {}
+# Fields of repeated attributes, by key and value. One dict a type: True, 1 and 1.0 are equal as keys.
+_texts: dict[tuple[str, str], bytes] = {}
+_numbers: dict[tuple[str, int], bytes] = {}
+_lists: dict[tuple[str, tuple[str, ...]], bytes] = {}
 
 
 class SpanFacts(Protocol):
@@ -74,17 +95,9 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _length(size: int) -> bytes:
-    if size < 128:
-        return _BYTE[size]
-    if size < 16384:
-        return bytes((size & 127 | 128, size >> 7))
-    return varint(size)
-
-
 def field(tag: int, payload: bytes) -> bytes:
     """A length-delimited field: ``tag`` is the whole tag byte."""
-    return _BYTE[tag] + _length(len(payload)) + payload
+    return _BYTE[tag] + _LENGTH[len(payload)] + payload
 
 
 def text(value: str) -> bytes:
@@ -104,12 +117,12 @@ def _any_value(value: object) -> bytes:
         return b"\x18" + varint(value) if -(1 << 63) <= value < 1 << 63 else field(0x0A, str(value).encode())
     if isinstance(value, float):
         return b"\x21" + _F64(value)
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, _BYTES_TYPES):
         return field(0x3A, bytes(value))
     if isinstance(value, Mapping):
         pairs = cast(Mapping[object, object], value)
         return field(0x32, b"".join(field(0x0A, _key_value(str(k), v)) for k, v in pairs.items()))
-    if isinstance(value, (Sequence, set, frozenset)):
+    if isinstance(value, _LIST_TYPES):
         return field(0x2A, b"".join(field(0x0A, _any_value(item)) for item in cast(Sequence[object], value)))
     return b"" if value is None else field(0x0A, text(str(value)))
 
@@ -131,28 +144,42 @@ def attributes(pairs: Mapping[str, object], tag: int) -> bytes:
 
 
 def _span_attributes(pairs: Mapping[str, object], out: list[bytes]) -> None:
-    """The hot path: short strings repeat from span to span, so their whole field is remembered."""
-    add = out.append
+    """The hot path: what repeats from span to span is looked up, long texts are only framed."""
+    add, lengths = out.append, _LENGTH
     for key, value in pairs.items():
-        if type(value) is not str:
-            add(field(0x4A, _key_value(key, value)))
-        elif len(value) <= _MEMO_VALUE:
-            add(_memo.get((key, value)) or _remember(key, value))
-        else:
-            raw = text(value)
+        kind = type(value)
+        if kind is str:
+            if len(cast(str, value)) <= _MEMO_VALUE:
+                add(_texts.get((key, cast(str, value))) or _remember(_texts, key, value))
+                continue
+            raw = text(cast(str, value))
             size = len(raw)
             name = _keys.get(key) or _key(key)
-            inner = _length(size)
-            middle = _length(size + 1 + len(inner))
-            total = _length(len(name) + 2 + len(middle) + len(inner) + size)
-            add(b"".join((b"\x4a", total, name, b"\x12", middle, b"\x0a", inner, raw)))
+            inner = lengths[size]
+            middle = size + 1 + len(inner)
+            framed = lengths[middle]
+            total = len(name) + 1 + len(framed) + middle
+            out += (b"\x4a", lengths[total], name, b"\x12", framed, b"\x0a", inner, raw)
+        elif kind is int:
+            add(_numbers.get((key, cast(int, value))) or _remember(_numbers, key, value))
+        elif kind is tuple:
+            add(_lists.get((key, cast(Any, value))) or _list(key, cast(tuple[object, ...], value)))
+        else:
+            add(field(0x4A, _key_value(key, value)))
 
 
-def _remember(key: str, value: str) -> bytes:
+def _list(key: str, value: tuple[object, ...]) -> bytes:
+    if all(type(item) is str for item in value) and len(value) <= 8:
+        return _remember(_lists, key, value)
+    return field(0x4A, _key_value(key, value))
+
+
+def _remember(memo: dict[Any, bytes], key: str, value: object) -> bytes:
     encoded = field(0x4A, _key_value(key, value))
-    if len(_memo) >= _MEMO_SIZE:
-        _memo.clear()
-    _memo[(key, value)] = encoded
+    if len(encoded) < 256:
+        if len(memo) >= _MEMO_SIZE:
+            memo.clear()
+        memo[(key, value)] = encoded
     return encoded
 
 
@@ -169,7 +196,7 @@ def resource(pairs: Attributes) -> bytes:
 
 def request(resource_field: bytes, records: bytes) -> bytes:
     """An ExportTraceServiceRequest of one resource and its records."""
-    return b"\x0a" + _length(len(resource_field) + len(records)) + resource_field + records
+    return b"\x0a" + _LENGTH[len(resource_field) + len(records)] + resource_field + records
 
 
 def _event(event: Event) -> bytes:
@@ -186,28 +213,41 @@ def _link(link: Link) -> bytes:
 
 def record(span: SpanFacts, extra: bytes = b"") -> bytes:
     """One span as a ``scope_spans`` field; ``extra`` holds attribute fields that every span carries."""
-    start = max(span.start_time, 0)
+    start, end = span.start_time, span.end_time
+    if start < 0 or end < start:  # a clock that was set back
+        start = max(start, 0)
+        end = max(end, start)
     parts = [b"\x0a\x10", span.trace_id, b"\x12\x08", span.span_id]
     if span.trace_state:
         parts.append(field(0x1A, span.trace_state.encode()))
     if span.parent_span_id:
         parts += (b"\x22\x08", span.parent_span_id)
+    name = span.name
     parts += (
-        field(0x2A, text(span.name)),
-        b"\x30" + _BYTE[span.kind],
-        _TIMES(0x39, start, 0x41, max(span.end_time, start)),
+        _names.get(name) or _name(name),
+        _KIND[span.kind],
+        _TIMES(0x39, start, 0x41, end),
     )
     _span_attributes(span.attributes, parts)
     parts.append(extra)
-    if span.events or span.links or span.dropped != (0, 0, 0):
+    if span.events or span.links or span.dropped != NOTHING_DROPPED:
         parts.append(_rare(span))
     if span.status_code or span.status_message:
         message = field(0x12, text(span.status_message)) if span.status_message else b""
         parts.append(field(0x7A, message + b"\x18" + _BYTE[span.status_code]))
-    parts.append(b"\x85\x01" + _U32(span.flags))
-    body = b"".join(parts)
-    head = span.scope + b"\x12" + _length(len(body))
-    return b"".join((b"\x12", _length(len(head) + len(body)), head, body))
+    parts.append(_SAMPLED if span.flags == 1 else b"\x85\x01" + _U32(span.flags))
+    size = sum(map(len, parts))
+    inner = _LENGTH[size]
+    head = span.scope
+    outer = _LENGTH[len(head) + 1 + len(inner) + size]
+    return b"".join((b"\x12", outer, head, b"\x12", inner, *parts))
+
+
+def _name(name: str) -> bytes:
+    encoded = field(0x2A, text(name))
+    if len(_names) < _MEMO_SIZE and len(name) < 256:
+        _names[name] = encoded
+    return encoded
 
 
 def _rare(span: SpanFacts) -> bytes:
@@ -218,21 +258,3 @@ def _rare(span: SpanFacts) -> bytes:
         if count:
             parts.append(tag + varint(count))
     return b"".join(parts)
-
-
-def record_end(data: memoryview | bytes, offset: int) -> int:
-    """Where the record that starts at ``offset`` ends; ValueError when no record starts there."""
-    if data[offset] != 0x12:
-        raise ValueError(f"no record at byte {offset}")
-    size = shift = 0
-    position = offset + 1
-    while True:
-        byte = data[position]
-        position += 1
-        size |= (byte & 127) << shift
-        if byte < 128:
-            break
-        shift += 7
-    if not size:
-        raise ValueError(f"an empty record at byte {offset}")
-    return position + size

@@ -1,4 +1,4 @@
-"""What may leave the process: a finished span in, the same span masked, redacted and cut to size."""
+"""What may leave the process: a finished span in, the same span without what must stay out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from spanledger import otlp, redaction, semconv, trimming
+from spanledger import otlp, redaction, semconv
 from spanledger.otlp import AttributeValue, SpanFacts
 from spanledger.settings import Settings
 
 logger = logging.getLogger("spanledger")
 Mask = Callable[[str], str]
 REDACTIONS: Final = "spanledger.redactions"
-TRUNCATED: Final = "spanledger.truncated"
 
 CONTENT: Final = frozenset((
     semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES, semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT, semconv.OUTPUT,
@@ -48,29 +47,19 @@ def is_content(name: str) -> bool:
 
 
 class Privacy:
-    """Applied to each span before it is stored. The order: capture, mask, redaction, size."""
+    """Applied to each span before it is stored. The order: capture, mask, redaction."""
 
     def __init__(self, settings: Settings, mask: Mask | None = None) -> None:
-        self._limit = settings.max_field_bytes
         self._capture = settings.capture
         self._mask = mask
         self._redact = redaction.Redactor(settings.redact) if settings.redact else None
-        self._changes = self._capture != "full" or mask is not None or self._redact is not None
+        self.needed = self._capture != "full" or mask is not None or self._redact is not None
+        """Whether there is anything to do."""
         self.mask_failures = 0
 
     def __call__(self, span: SpanFacts) -> None:
         """Change the span's attributes and events in place of the originals."""
-        if self._changes:
-            self._strict(span)
-        limit = self._limit
-        for value in span.attributes.values():
-            if type(value) is str:
-                if len(value) * 4 <= limit:
-                    continue
-            elif not isinstance(value, tuple | dict) or trimming.size_of(value) <= limit:
-                continue
-            self._cut(span)
-            return
+        self._strict(span)
 
     def _strict(self, span: SpanFacts) -> None:
         facts = span.attributes
@@ -124,21 +113,6 @@ class Privacy:
                     logger.warning("mask= raised; such fields are replaced by a mark.", exc_info=True)
                 value = "<mask failed>"
         return self._redact(value) if self._redact is not None and value else (value, 0)
-
-    def _cut(self, span: SpanFacts) -> None:
-        facts, cut = dict(span.attributes), list[str]()
-        for name, value in facts.items():
-            if isinstance(value, str) and len(value) * 4 > self._limit:
-                facts[name], was_cut = trimming.cut(value, self._limit)
-            elif isinstance(value, tuple | dict):
-                facts[name], was_cut = trimming.cut_nested(value, self._limit)
-            else:
-                continue
-            if was_cut:
-                cut.append(name)
-        if cut:
-            facts[TRUNCATED] = tuple(cut)
-        span.attributes = facts
 
 
 def _replace_events(span: SpanFacts, events: list[otlp.Event]) -> None:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from spanledger import otlp, resource, semconv
+from spanledger import otlp, resource, semconv, trimming
 from spanledger.journal import process, writer
+from spanledger.journal.frames import FinishedSpan, pack
 from spanledger.journal.memory import MemoryStore
 from spanledger.journal.shipper import Shipper, poke
 from spanledger.journal.shipping import Connection
@@ -40,32 +41,6 @@ class Counters(NamedTuple):
     dropped: dict[str, int]
 
 
-class FinishedSpan:
-    """A finished span as plain facts; see `spanledger.otlp.SpanFacts`."""
-
-    __slots__ = (
-        "attributes", "dropped", "end_time", "events", "flags", "kind", "links", "name", "parent_span_id",
-        "scope", "span_id", "start_time", "status_code", "status_message", "trace_id", "trace_state",
-    )  # fmt: skip
-
-    trace_id: bytes
-    span_id: bytes
-    parent_span_id: bytes
-    name: str
-    kind: int
-    start_time: int
-    end_time: int
-    attributes: dict[str, AttributeValue]
-    events: Sequence[Event]
-    links: Sequence[Link]
-    status_code: int
-    status_message: str
-    trace_state: str
-    flags: int
-    scope: bytes
-    dropped: tuple[int, int, int]
-
-
 class Recorder:
     """Takes finished spans and sees that they reach the collector. Thread-safe and fork-safe.
 
@@ -82,10 +57,11 @@ class Recorder:
     ) -> None:
         self.settings = settings
         self._prepare = prepare
+        self._limit = settings.max_field_bytes
         self._transport = transport or self._http
-        self._extra = otlp.attributes({semconv.TEAM: settings.team}, 0x4A) if settings.team else b""
+        self._team = settings.team
         self._directory = writer.destination(settings)
-        self._shipper_pid = 0
+        self.shipper_pid = 0
         self._warned = False
         self._reset()
         _recorders.add(self)
@@ -106,7 +82,7 @@ class Recorder:
             resource_field,
             self.settings.memory_mb << 20,
             self._transport,
-            self._encode,
+            self._packed,
             interval_s=self.settings.ship_interval_s,
         )
         self._journal: writer.Journal | None = None
@@ -171,10 +147,10 @@ class Recorder:
         span.attributes = {k: v for k, v in attributes.items() if v is not None} if attributes else {}
         if status in ("cut", "cancelled"):
             span.attributes[semconv.STATUS] = status
-        span.events, span.links = events, links
+        span.events, span.links = tuple(events), tuple(links)
         span.status_code, span.status_message = _STATUS.get(status, otlp.STATUS_UNSET), status_message
         span.trace_state, span.flags, span.scope = trace_state, int(sampled), scope
-        span.dropped = (0, 0, 0)
+        span.dropped = otlp.NOTHING_DROPPED
         self.take(span)
 
     def take(self, span: SpanFacts) -> None:
@@ -184,16 +160,16 @@ class Recorder:
             self._memory.put(span)
             return
         try:
-            record = self._encode(span)
+            payload = self._packed(span)
         except Exception as error:  # noqa: BLE001  the SDK's public face: a span must not break its caller
             self._lose("unencodable", error)
             return
         with self._lock:
             if self._busy:  # a signal handler or finaliser interrupted us inside the journal
-                self._late.append(record)
+                self._late.append(payload)
                 return
             self._busy = True
-            self._append(journal, record)
+            self._append(journal, payload)
             while self._late:
                 self._append(journal, self._late.pop())
             self._busy = False
@@ -201,18 +177,26 @@ class Recorder:
             self._next_check = span.end_time + _CHECK_NS
             self._ensure_shipper()
 
-    def _encode(self, span: SpanFacts) -> bytes:
+    def _ready(self, span: SpanFacts) -> None:
         if self._prepare is not None:
             self._prepare(span)
-        extra = self._extra
-        if extra and semconv.TEAM in span.attributes:
-            extra = b""
-        return otlp.record(span, extra)
+        if self._team and semconv.TEAM not in span.attributes:
+            span.attributes[semconv.TEAM] = self._team
 
-    def _append(self, journal: writer.Journal, record: bytes) -> None:
+    def _packed(self, span: SpanFacts) -> bytes:
+        self._ready(span)
+        payload = pack(span)
+        if len(payload) > self._limit:  # some field may be too long; nothing to look for in a smaller span
+            trimming.cut_fields(span, self._limit)
+            payload = pack(span)
+        return payload
+
+    def _append(self, journal: writer.Journal, payload: bytes) -> None:
         try:
-            journal.append(record)
+            full = journal.append(payload)
             self._recorded += 1
+            if full:
+                poke(self._directory)
         except writer.JournalFull:
             self._recorded += 1
             self._count_drop("journal_full")
@@ -229,7 +213,7 @@ class Recorder:
                     "The journal %s cannot be written (%s); spans are kept in memory, at most %d MB.",
                     self._directory, error.strerror or error, self.settings.memory_mb,
                 )  # fmt: skip
-            self._memory.put_record(record)
+            self._memory.put_payload(payload)
 
     def _lose(self, reason: str, error: Exception) -> None:
         with self._lock:
@@ -244,12 +228,12 @@ class Recorder:
         if self._thread is not None and self._thread.is_alive():
             return
         if self.settings.shipper == "process" and self._transport == self._http and process.possible():
-            if self._shipper_pid:
-                process.reap(self._shipper_pid)
+            if self.shipper_pid:
+                process.reap(self.shipper_pid)
             if poke(self._directory) or not self._directory.is_dir():
                 return
             try:
-                self._shipper_pid = process.start(self._directory, self.settings)
+                self.shipper_pid = process.start(self._directory, self.settings)
                 return
             except (OSError, NotImplementedError) as error:
                 logger.info("No shipper process can be started (%s); a thread ships.", error)

@@ -22,7 +22,7 @@ logger = logging.getLogger("spanledger")
 class Runtime:
     """What the public functions use. ``ledger`` is our tracer, or None when an OpenTelemetry SDK makes spans."""
 
-    __slots__ = ("enabled", "ledger", "privacy", "recorder", "settings", "tracer")
+    __slots__ = ("content", "enabled", "ledger", "privacy", "recorder", "settings", "tracer")
 
     def __init__(
         self, settings: Settings, recorder: Recorder, tracer: trace.Tracer, privacy: Privacy
@@ -33,10 +33,13 @@ class Runtime:
         self.tracer = tracer
         self.ledger = tracer if isinstance(tracer, Tracer) else None
         self.enabled = settings.enabled
+        self.content = settings.capture == "full"
+        """Whether prompts, answers, arguments and results are recorded."""
 
 
 _lock = threading.Lock()
-_runtime: Runtime | None = None
+active: Runtime | None = None
+"""The runtime if there is one; read it here, change it by `start` and `stop`."""
 _provider: LedgerProvider | None = None
 _joined: JoinProcessor | None = None
 _exit_registered = False
@@ -44,12 +47,12 @@ _exit_registered = False
 
 def current() -> Runtime:
     """The runtime; made from ``SPANLEDGER_*`` when `spanledger.init` was not called."""
-    return _runtime or _unconfigured()
+    return active or _unconfigured()
 
 
 def running() -> Runtime | None:
     """The runtime if there is one."""
-    return _runtime
+    return active
 
 
 def _unconfigured() -> Runtime:
@@ -71,18 +74,18 @@ def _unconfigured() -> Runtime:
 
 def start(settings: Settings, *, mask: Mask | None = None, recorder: Recorder | None = None) -> Runtime:
     """Make this the process's runtime. An earlier one is closed; what it recorded stays in the journal."""
-    global _runtime, _exit_registered
+    global active, _exit_registered
     privacy = Privacy(settings, mask)
     with _lock:
-        if _runtime is not None:
-            _runtime.recorder.close()
-        recorder = recorder or Recorder(settings, prepare=privacy)
+        if active is not None:
+            active.recorder.close()
+        recorder = recorder or Recorder(settings, prepare=privacy if privacy.needed else None)
         tracer = _tracer(recorder) if settings.enabled else trace.NoOpTracer()
-        _runtime = Runtime(settings, recorder, tracer, privacy)
+        active = Runtime(settings, recorder, tracer, privacy)
         if not _exit_registered:
             _exit_registered = True
             atexit.register(stop)
-    return _runtime
+    return active
 
 
 def _tracer(recorder: Recorder) -> trace.Tracer:
@@ -107,7 +110,7 @@ def _tracer(recorder: Recorder) -> trace.Tracer:
 
 def stop(timeout_s: float | None = None) -> bool:
     """Close the runtime: flush within the exit time. The next use makes a new one."""
-    global _runtime
+    global active
     with _lock:
-        runtime, _runtime = _runtime, None
+        runtime, active = active, None
     return runtime is None or runtime.recorder.close(timeout_s)

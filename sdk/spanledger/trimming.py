@@ -6,7 +6,36 @@ from typing import Any, cast
 
 import orjson
 
+from spanledger.otlp import AttributeValue, SpanFacts
+
 _ROUNDS = 12
+TRUNCATED = "spanledger.truncated"
+"""The attribute that lists the names of the fields that were cut."""
+
+
+def cut_fields(span: SpanFacts, limit: int) -> None:
+    """Bring every attribute of a span, and every one of its events, to at most ``limit`` bytes."""
+    facts, names = _cut_pairs(span.attributes, limit)
+    for _, _, pairs in span.events:
+        shorter, more = _cut_pairs(dict(pairs), limit)
+        names += more
+        cast(dict[str, AttributeValue], pairs).update(shorter)
+    if names:
+        facts[TRUNCATED] = tuple(names)
+        span.attributes = facts
+
+
+def _cut_pairs(pairs: dict[str, AttributeValue], limit: int) -> tuple[dict[str, AttributeValue], list[str]]:
+    facts, names = dict(pairs), list[str]()
+    for name, value in pairs.items():
+        was_cut = False
+        if isinstance(value, str):
+            facts[name], was_cut = cut(value, limit)
+        elif isinstance(value, (tuple, list, dict)):
+            facts[name], was_cut = cut_nested(value, limit)
+        if was_cut:
+            names.append(name)
+    return facts, names
 
 
 def mark(size: int) -> str:

@@ -11,7 +11,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from spanledger import otlp
-from spanledger.recorder import FinishedSpan
+from spanledger.journal import frames
+from spanledger.journal.frames import FinishedSpan
 from tests.sdk.sink import plain
 
 
@@ -87,14 +88,17 @@ def test_the_same_short_text_under_two_keys_stays_apart() -> None:
         assert {pair.key: plain(pair.value) for pair in read.attributes} == attributes
 
 
-@given(st.lists(st.integers(0, 20_000), min_size=1, max_size=8))
-def test_the_borders_between_records_are_found(sizes: list[int]) -> None:
-    records = [otlp.record(facts(attributes={"x": "y" * size})) for size in sizes]
-    joined, offset = b"".join(records), 0
-    for record in records:
-        offset = otlp.record_end(joined, offset)
-        assert joined[:offset].endswith(record)
-    assert offset == len(joined)
+@given(st.dictionaries(st.text(min_size=1, max_size=200), values, max_size=20))
+def test_a_span_in_the_journal_is_the_span_that_was_recorded(attributes: dict[str, Any]) -> None:
+    span = facts(attributes=attributes, events=(("e", 1, {"a": 1}),))
+    assert frames.record_of(frames.pack(span)) == otlp.record(span)
+
+
+def test_a_value_the_journal_knows_no_form_for_is_stored_as_otlp() -> None:
+    class Text(str): ...
+
+    span = facts(attributes={"text": Text("x")})
+    assert frames.pack(span) == frames.record_of(frames.pack(span)) == otlp.record(span)
 
 
 def test_a_clock_set_back_never_makes_a_negative_duration() -> None:

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable
 
 from spanledger import otlp
-from spanledger.journal import shipping
+from spanledger.journal import frames, shipping
 from spanledger.journal.segment import COMMITTED, COUNT, REJECTED, SHIPPED, SHIPPED_COUNT
 
 _SEGMENT_BYTES = 1 << 20
-_RAW_SPANS = 512  # encoded off the caller up to here, by the caller beyond: pressure, not growth
+_RAW_SPANS = 512  # packed off the caller up to here, by the caller beyond: pressure, not growth
 _WAKE_AT = 128
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 2.0
 
@@ -30,21 +30,21 @@ class MemorySegment:
 
 
 class MemoryStore:
-    """Holds at most ``limit_bytes`` of records; a daemon thread encodes and ships them."""
+    """Holds at most ``limit_bytes`` of records; a daemon thread ships them."""
 
     def __init__(
         self,
         resource: bytes,
         limit_bytes: int,
         connect: Callable[[], shipping.Connection],
-        encode: Callable[[otlp.SpanFacts], bytes],
+        pack: Callable[[otlp.SpanFacts], bytes],
         *,
         interval_s: float = 1.0,
     ) -> None:
         self._resource = resource
         self._limit_bytes = limit_bytes
         self._connect = connect
-        self._encode = encode
+        self._pack = pack
         self._interval_s = interval_s
         self.forget()
 
@@ -66,10 +66,10 @@ class MemoryStore:
         self.attempts = 0
 
     def put(self, span: otlp.SpanFacts) -> None:
-        """Take a finished span; encoded later unless many wait already."""
+        """Take a finished span; packed later unless many wait already."""
         raw = self._raw
         if len(raw) >= _RAW_SPANS:
-            self._encode_now(span)
+            self._take_in(span)
             return
         raw.append(span)
         if self._thread is None:
@@ -77,16 +77,16 @@ class MemoryStore:
         elif len(raw) == _WAKE_AT:
             self._wake.set()
 
-    def put_record(self, record: bytes) -> None:
-        """Take an encoded record; counted when memory is full."""
+    def put_payload(self, payload: bytes) -> None:
+        """Take a payload; counted when memory is full."""
         with self._lock:
-            self._store(record)
+            self._store(frames.frame(payload))
         if self._thread is None:
             self._start()
 
-    def _encode_now(self, span: otlp.SpanFacts, *, waiting: bool = False) -> None:
+    def _take_in(self, span: otlp.SpanFacts, *, waiting: bool = False) -> None:
         try:
-            record = self._encode(span)
+            record = frames.frame(self._pack(span))
         except Exception:  # noqa: BLE001  the SDK's public face: a span must not break its caller
             record = b""
         with self._lock:
@@ -124,7 +124,7 @@ class MemoryStore:
         connection, backoff_s = self._connect(), _FIRST_BACKOFF_S
         while not self._stopped:
             self._busy = True
-            self._encode_waiting()
+            self._take_in_waiting()
             self._ship(connection.post)
             self._busy = False
             if self.failure is None:
@@ -141,10 +141,10 @@ class MemoryStore:
         self._stopped = True
         self._wake.set()
 
-    def _encode_waiting(self) -> None:
+    def _take_in_waiting(self) -> None:
         raw = self._raw
         while raw:
-            self._encode_now(raw[0], waiting=True)
+            self._take_in(raw[0], waiting=True)
 
     def _ship(self, post: shipping.Post) -> None:
         while self._segments:

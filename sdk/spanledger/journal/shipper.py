@@ -140,9 +140,9 @@ class Shipper:
             return None
         self._segments[name] = segment
         words = segment.words
-        # The shipper before us may have died between two header words; records do not lie.
-        with contextlib.suppress(ValueError, IndexError):
-            done = shipping.count_records(segment.data, HEADER, words[SHIPPED])
+        # The shipper before us may have died between two header words; frames do not lie.
+        with contextlib.suppress(ValueError):
+            done = shipping.count_frames(segment.data, HEADER, words[SHIPPED])
             words[SHIPPED_COUNT] = max(done - words[REJECTED], 0)
         return segment
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, MutableSequence
 from typing import NamedTuple, Protocol
 
 from spanledger import otlp
+from spanledger.journal import frames
 from spanledger.journal.segment import (
     ATTEMPTS,
     COMMITTED,
@@ -66,32 +67,49 @@ class Shippable(Protocol):
 
 
 def batch_end(data: memoryview, start: int, stop: int) -> tuple[int, int]:
-    """The end and span count of the next batch in ``data[start:stop]``; at least one record.
+    """The end and span count of the next batch in ``data[start:stop]``; at least one frame.
 
     Raises:
-        ValueError, IndexError: there is no record at ``start``.
+        ValueError: there is no frame at ``start``.
     """
-    end, count = otlp.record_end(data, start), 1
+    end, count = frames.frame_end(data, start, stop), 1
     while end < stop and count < BATCH_SPANS:
-        following = otlp.record_end(data, end)
+        following = frames.frame_end(data, end, stop)
         if following - start > BATCH_BYTES:
             break
         end, count = following, count + 1
     return end, count
 
 
-def count_records(data: memoryview, start: int, stop: int) -> int:
-    """How many whole records ``data[start:stop]`` holds."""
+def count_frames(data: memoryview, start: int, stop: int) -> int:
+    """How many whole frames ``data[start:stop]`` holds.
+
+    Raises:
+        ValueError: it holds something else.
+    """
     count = 0
     while start < stop:
-        start = otlp.record_end(data, start)
+        start = frames.frame_end(data, start, stop)
         count += 1
     return count
 
 
-def _middle(data: memoryview, start: int, count: int) -> int:
+def records(data: memoryview, start: int, stop: int) -> tuple[list[bytes], int]:
+    """The OTLP records of the frames in ``data[start:stop]``, and how many frames were damaged."""
+    found, damaged = list[bytes](), 0
+    while start < stop:
+        end = frames.frame_end(data, start, stop)
+        try:
+            found.append(frames.record_of(bytes(data[start + 4 : end])))
+        except (ValueError, EOFError, TypeError, AttributeError, IndexError, KeyError):
+            damaged += 1
+        start = end
+    return found, damaged
+
+
+def _middle(data: memoryview, start: int, stop: int, count: int) -> int:
     for _ in range(max(count // 2, 1)):
-        start = otlp.record_end(data, start)
+        start = frames.frame_end(data, start, stop)
     return start
 
 
@@ -104,19 +122,22 @@ def ship(segment: Shippable, post: Post) -> Answer | None:
     """
     words, data = segment.words, segment.data
     while (start := words[SHIPPED]) < (stop := words[COMMITTED]):
+        if words[SHIPPED] != start:
+            continue  # the writer started the file again between our two looks
         try:
             end, count = _next_batch(words, data, start, stop)
-        except (ValueError, IndexError):
+        except ValueError:
             # Unreadable from here on: damage on disk. Nothing behind it can be framed.
             words[REJECTED] += max(words[COUNT] - words[SHIPPED_COUNT] - words[REJECTED], 0)
             words[SHIPPED] = stop
             return None
         words[INFLIGHT] = end
-        answer = post(otlp.request(segment.resource, bytes(data[start:end])))
+        found, damaged = records(data, start, end)
+        answer = post(otlp.request(segment.resource, b"".join(found))) if found else Answer(200)
         words[ATTEMPTS] += 1
         words[STATUS] = answer.status
         if 200 <= answer.status < 300:
-            rejected = min(answer.rejected, count)
+            rejected = min(answer.rejected + damaged, count)
             # Counts first: whoever sees the segment drained then reads final counts.
             words[SHIPPED_COUNT] += count - rejected
             words[REJECTED] += rejected
@@ -124,7 +145,7 @@ def ship(segment: Shippable, post: Post) -> Answer | None:
         elif answer.status not in PERMANENT:
             return answer
         elif count > 1:
-            words[INFLIGHT] = _middle(data, start, count)
+            words[INFLIGHT] = _middle(data, start, end, count)
         else:
             words[REJECTED] += 1
             words[SHIPPED] = end
@@ -136,5 +157,5 @@ def _next_batch(
 ) -> tuple[int, int]:
     end = words[INFLIGHT]
     if start < end <= stop:
-        return end, count_records(data, start, end)
+        return end, count_frames(data, start, end)
     return batch_end(data, start, stop)

@@ -8,6 +8,7 @@ import os
 import time
 from pathlib import Path
 
+from spanledger.journal import frames
 from spanledger.journal.segment import (
     ATTEMPTS,
     CLOSED,
@@ -25,6 +26,7 @@ from spanledger.journal.segment import (
 from spanledger.settings import Settings
 
 _FIRST_BYTES, _SEGMENT_BYTES = 1 << 19, 2 << 20
+_STANDBY = 2  # full segments that stay mapped until they can be used again
 _STALE_NEW_S = 3600
 
 
@@ -51,35 +53,59 @@ class Journal:
         self._limit_bytes = limit_bytes
         self._sequence = 0
         self._active: Segment | None = None
+        self._standby: list[Segment] = []
         self._retired: list[Segment] = []
         self._offset = 0
         self._count = 0
         self._done = [0, 0, 0]  # shipped, rejected, expired of segments that are over
 
-    def append(self, record: bytes) -> None:
-        """Store one record; on return it survives the death of this process.
+    def append(self, payload: bytes) -> bool:
+        """Store one payload; on return it survives the death of this process. True when a segment filled up.
 
         Raises:
-            JournalFull: the folder's limit is reached; the record is not stored.
+            JournalFull: the folder's limit is reached; it is not stored.
             OSError: there is no disk to store it on.
         """
-        active = self._active
-        end = self._offset + len(record)
-        if active is None or end > active.size:
+        record = frames.frame(payload)
+        active, start = self._active, self._offset
+        end = start + len(record)
+        rotated = active is None or end > active.size
+        if active is None or rotated:
             active = self._rotate(len(record))
-            end = self._offset + len(record)
-        active.data[self._offset : end] = record
+            start = HEADER
+            end = start + len(record)
+        active.data[start:end] = record
         self._offset = end
         self._count += 1
         words = active.words
         words[COUNT] = self._count
         words[COMMITTED] = end
+        return rotated
 
     def _rotate(self, needed: int) -> Segment:
-        fresh = self._create(max(_SEGMENT_BYTES if self._sequence else _FIRST_BYTES, HEADER + needed))
-        self._retire()
+        fresh = self._drained_standby(needed)
+        if fresh is not None:
+            self._add(fresh, self._done)
+            fresh.recycle(time.time_ns())
+        else:
+            fresh = self._create(max(_SEGMENT_BYTES if self._sequence else _FIRST_BYTES, HEADER + needed))
+        self._put_aside()
         self._active, self._offset, self._count = fresh, HEADER, 0
         return fresh
+
+    def _drained_standby(self, needed: int) -> Segment | None:
+        for segment in self._standby:
+            if segment.words[SHIPPED] >= segment.words[COMMITTED] and HEADER + needed <= segment.size:
+                self._standby.remove(segment)
+                return segment
+        return None
+
+    def _put_aside(self) -> None:
+        """The active segment is full: keep it for reuse, or close it when enough are kept."""
+        if self._active is not None and len(self._standby) < _STANDBY:
+            self._standby.append(self._active)
+            self._active = None
+        self._retire()
 
     def _create(self, size: int) -> Segment:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -137,15 +163,21 @@ class Journal:
         return attempts, (waiting[0] if waiting else 200)
 
     def _open(self) -> list[Segment]:
-        return [*self._retired, self._active] if self._active else list(self._retired)
+        mapped = [*self._retired, *self._standby]
+        return [*mapped, self._active] if self._active else mapped
 
     def finish(self) -> None:
         """Say that no more will come, so that the shipper may remove the files."""
         self._retire()
+        for segment in self._standby:
+            segment.words[CLOSED] = 1
+            segment.shrink_to_header()
+        self._retired += self._standby
+        self._standby = []
 
     def forget(self) -> None:
         """In a forked child: the segments are the parent's. Let go of them, and of its lock on them."""
         for segment in self._open():
             segment.close()
-        self._active, self._retired, self._done = None, [], [0, 0, 0]
+        self._active, self._standby, self._retired, self._done = None, [], [], [0, 0, 0]
         self._sequence = 0

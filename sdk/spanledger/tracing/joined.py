@@ -8,8 +8,9 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from spanledger import otlp, semconv
-from spanledger.recorder import FinishedSpan, Recorder
-from spanledger.tracing.native import suppressed
+from spanledger.journal.frames import FinishedSpan
+from spanledger.recorder import Recorder
+from spanledger.tracing.native import scopes, suppressed
 from spanledger.tracing.span import KINDS, LedgerSpan, link_of
 
 if TYPE_CHECKING:
@@ -34,15 +35,16 @@ class JoinProcessor:
 
     def on_start(self, span: Any, parent_context: Context | None = None) -> None:
         """Hand down what says for whom the call is made."""
-        if suppressed(span.instrumentation_scope.name, parent_context):
+        name = span.instrumentation_scope.name
+        if name in scopes and suppressed(name, parent_context):
             self._native.add(span.context.span_id)
         parent: Any = trace.get_current_span(parent_context)
         facts = getattr(parent, "attributes", None)
         if not facts:
             return
-        for name in INHERITED:
-            if name in facts:
-                span.set_attribute(name, facts[name])
+        for handed in INHERITED:
+            if handed in facts:
+                span.set_attribute(handed, facts[handed])
 
     def on_end(self, span: Any) -> None:
         """Record a finished span of the SDK."""
@@ -72,8 +74,8 @@ class JoinProcessor:
         facts.name, facts.kind = span.name, KINDS[span.kind]
         facts.start_time, facts.end_time = span.start_time, span.end_time
         facts.attributes = dict(span.attributes or {})
-        facts.events = [(e.name, e.timestamp, dict(e.attributes or {})) for e in span.events]
-        facts.links = [link_of(link.context, link.attributes) for link in span.links]
+        facts.events = tuple((e.name, e.timestamp, dict(e.attributes or {})) for e in span.events)
+        facts.links = tuple(link_of(link.context, link.attributes) for link in span.links)
         facts.status_code = _STATUS[span.status.status_code]
         facts.status_message = span.status.description or ""
         facts.trace_state, facts.flags = context.trace_state.to_header(), int(context.trace_flags)

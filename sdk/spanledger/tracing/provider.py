@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.util import types
 
 from spanledger import ids, otlp, semconv
 from spanledger.otlp import AttributeValue
-from spanledger.tracing.native import suppressed
+from spanledger.tracing.current import KEY, enter, leave, variable
+from spanledger.tracing.native import scopes, suppressed
 from spanledger.tracing.span import KINDS, LedgerSpan, link_of
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ class LedgerProvider(trace.TracerProvider):
     def __init__(
         self, recorder: Recorder, *, clock: ids.Clock = ids.clock, bits: ids.Bits = ids.random_bits
     ) -> None:
-        self.use(recorder)
         self.clock = clock
         self.bits = bits
         self.processors: list[Any] = []
+        self.use(recorder)
         self._tracers: dict[object, Tracer] = {}
 
     def use(self, recorder: Recorder) -> None:
@@ -47,6 +47,9 @@ class LedgerProvider(trace.TracerProvider):
         self.rate = settings.sample_rate
         self.keep_tokens = settings.sample_keep_tokens
         self.bound = int(settings.sample_rate * (1 << 56))
+        self.take = recorder.take
+        self.plain = self.rate >= 1 and not self.processors
+        """Whether a finished span goes straight to the recorder."""
 
     def get_tracer(
         self,
@@ -71,6 +74,7 @@ class LedgerProvider(trace.TracerProvider):
     def add_span_processor(self, span_processor: Any) -> None:
         """Let an OpenTelemetry SDK span processor (an exporter of yours) see every span as well."""
         self.processors.append(span_processor)
+        self.plain = False
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """As the OpenTelemetry SDK's: wait until all is shipped."""
@@ -95,32 +99,58 @@ class Tracer(trace.Tracer):
         self.version = version
         self.scope = otlp.scope(name, version, cast(otlp.Attributes, attributes))
         self.clock = provider.clock
+        self.bits = provider.bits
 
-    def begin(self, name: str, kind: int, parent: trace.Span, start_time: int | None = None) -> LedgerSpan:
-        """Start a span below ``parent`` (an invalid span for a root). The fast way; no context is touched."""
-        span = LedgerSpan(self, name, kind)
-        bits = self.provider.bits
+    def begin(
+        self,
+        name: str,
+        kind: int,
+        parent: trace.Span | None,
+        start_time: int | None = None,
+        facts: dict[str, Any] | None = None,
+    ) -> LedgerSpan:
+        """Start a span with these facts below ``parent`` (None: a root). The short way; no context is touched."""
+        span = LedgerSpan()
+        span.tracer, span.name, span.scope = self, name, self.scope
+        if kind != 1:
+            span.kind = kind
+        bits = self.bits
         span.span_id = (bits(64) or 1).to_bytes(8, "big")
         span.start_time = self.clock() if start_time is None else start_time
-        if isinstance(parent, LedgerSpan):
+        if type(parent) is LedgerSpan:
             span.trace_id, span.parent_span_id = parent.trace_id, parent.span_id
-            span.flags, span.trace_state = parent.flags, parent.trace_state
-            span.inherited = inherited = parent.inherited
-            span.attributes = dict(inherited) if inherited else {}
+            if parent.flags != 1:
+                span.flags = parent.flags
+            if parent.trace_state:
+                span.trace_state = parent.trace_state
+            inherited = parent.inherited
+            if inherited:
+                span.inherited = inherited
+                span.attributes = {**inherited, **facts} if facts else dict(inherited)
+            else:
+                span.attributes = dict(facts) if facts else {}
             return span
-        span.inherited, span.attributes = None, {}
-        context = parent.get_span_context()
-        if context.is_valid:
-            span.trace_id = context.trace_id.to_bytes(16, "big")
-            span.parent_span_id = context.span_id.to_bytes(8, "big")
-            span.trace_state = context.trace_state.to_header() if context.trace_state else ""
-            # A caller that does not record is followed only where we sample ourselves.
-            span.flags = 1 if self.provider.rate >= 1 else context.trace_flags & 1
+        span.attributes = dict(facts) if facts else {}
+        if parent is not None and self._below_other(span, parent):
             return span
         identity = bits(128) or 1
-        span.trace_id, span.parent_span_id, span.trace_state = identity.to_bytes(16, "big"), b"", ""
-        span.flags = 1 if self.provider.rate >= 1 or (identity & ((1 << 56) - 1)) < self.provider.bound else 0
+        span.trace_id, span.parent_span_id = identity.to_bytes(16, "big"), b""
+        provider = self.provider
+        if provider.rate < 1 and (identity & ((1 << 56) - 1)) >= provider.bound:
+            span.flags = 0
         return span
+
+    def _below_other(self, span: LedgerSpan, parent: trace.Span) -> bool:
+        """Below a span that is not ours: a caller's, or another library's."""
+        context = parent.get_span_context()
+        if not context.is_valid:
+            return False
+        span.trace_id = context.trace_id.to_bytes(16, "big")
+        span.parent_span_id = context.span_id.to_bytes(8, "big")
+        span.trace_state = context.trace_state.to_header() if context.trace_state else ""
+        # A caller that does not record is followed only where we sample ourselves.
+        span.flags = 1 if self.provider.rate >= 1 else context.trace_flags & 1
+        return True
 
     def start_span(
         self,
@@ -134,15 +164,17 @@ class Tracer(trace.Tracer):
         set_status_on_exception: bool = True,
     ) -> trace.Span:
         """OpenTelemetry's: start a span without making it current."""
-        parent = trace.get_current_span(context)
-        if suppressed(self.name, context):
-            return trace.NonRecordingSpan(parent.get_span_context())
+        found: Any = (variable.get() if context is None else context).get(KEY)
+        parent = found if isinstance(found, trace.Span) else None
+        if self.name in scopes and suppressed(self.name, context):
+            return trace.NonRecordingSpan(parent.get_span_context() if parent else trace.INVALID_SPAN_CONTEXT)
         span = self.begin(name, KINDS[kind], parent, start_time)
         if attributes:
             span.set_attributes(attributes)
         if links:
-            span.links = [link_of(link.context, link.attributes) for link in links[:128]]
-            span.dropped = (0, 0, max(len(links) - 128, 0))
+            span.links = tuple(link_of(link.context, link.attributes) for link in links[:128])
+            if len(links) > 128:
+                span.dropped = (0, 0, len(links) - 128)
         for processor in self.provider.processors:
             processor.on_start(span, context)
         return span
@@ -211,7 +243,7 @@ class CurrentSpan:
         """Starts the span and makes it current."""
         name, context, kind, attributes, links, start_time = self._start
         self._span = span = self._tracer.start_span(name, context, kind, attributes, links, start_time)
-        self._token = otel_context.attach(trace.set_span_in_context(span))
+        self._token = enter(span)
         return span
 
     def __exit__(
@@ -221,7 +253,7 @@ class CurrentSpan:
         exc_tb: TracebackType | None,
     ) -> None:
         """Restores the current span and ends this one, with the exception if there is one."""
-        otel_context.detach(self._token)
+        leave(self._token)
         span = self._span
         if isinstance(exc_val, Exception) and span.is_recording():
             if self._record:

@@ -12,7 +12,7 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode,
 from opentelemetry.util import types
 
 from spanledger import semconv
-from spanledger.otlp import AttributeValue, Event, Link
+from spanledger.otlp import NOTHING_DROPPED, AttributeValue, Event, Link
 
 if TYPE_CHECKING:
     from spanledger.tracing.provider import Tracer
@@ -28,47 +28,33 @@ KINDS = {
     SpanKind.CONSUMER: 5,
 }
 _STATUS = {StatusCode.UNSET: 0, StatusCode.OK: 1, StatusCode.ERROR: 2}
-_NOTHING_DROPPED = (0, 0, 0)
+_SAFE = frozenset((str, int, float, bool))  # values that nobody can change
 
 
 class LedgerSpan(Span):
     """An open span. Attributes are kept by reference until the end; `inherited` goes to each child."""
 
-    __slots__ = (
-        "attributes", "dropped", "end_time", "events", "flags", "inherited", "kind", "links", "name",
-        "open", "parent_span_id", "scope", "span_id", "start_time", "status_code",
-        "status_message", "trace_id", "trace_state", "tracer",
-    )  # fmt: skip
-
+    # Set for every span:
+    tracer: Tracer
     trace_id: bytes
     span_id: bytes
     parent_span_id: bytes
     name: str
-    kind: int
     start_time: int
     end_time: int
     attributes: dict[str, AttributeValue]
-    events: list[Event]
-    links: list[Link]
-    status_code: int
-    status_message: str
-    trace_state: str
-    flags: int
     scope: bytes
-    dropped: tuple[int, int, int]
-    inherited: dict[str, AttributeValue] | None
-
-    def __init__(self, tracer: Tracer, name: str, kind: int) -> None:
-        self.tracer = tracer
-        self.name = name
-        self.kind = kind
-        self.scope = tracer.scope
-        self.events = _NONE  # replaced by a list of its own with the first event
-        self.links = _NO_LINKS
-        self.status_code = 0
-        self.status_message = ""
-        self.dropped = _NOTHING_DROPPED
-        self.open = True
+    # Usual values stand in the class, so that most spans store none of these:
+    kind: int = 1
+    flags: int = 1
+    trace_state: str = ""
+    events: Sequence[Event] = ()
+    links: Sequence[Link] = ()
+    status_code: int = 0
+    status_message: str = ""
+    dropped: tuple[int, int, int] = NOTHING_DROPPED
+    inherited: dict[str, AttributeValue] | None = None
+    open: bool = True
 
     # Reading
 
@@ -89,31 +75,36 @@ class LedgerSpan(Span):
     # Writing
 
     def set_attribute(self, key: str, value: types.AttributeValue) -> None:
-        """Set one attribute; after the end, or with a key that is no text, it is ignored with a warning."""
-        if not self._writable("attribute"):
-            return
+        """Set one attribute; after the end, or with an empty key, it is ignored with a warning."""
         attributes = self.attributes
-        if key not in attributes and (len(attributes) >= MAX_ATTRIBUTES or not key):
-            self._drop(0)
+        if not self.open or not key or (len(attributes) >= MAX_ATTRIBUTES and key not in attributes):
+            self._refuse(key)
             return
-        attributes[key] = value if isinstance(value, str | int | float) else frozen(value)
+        attributes[key] = value if type(value) in _SAFE else frozen(value)
 
     def set_attributes(self, attributes: Mapping[str, types.AttributeValue]) -> None:
         """Set several attributes."""
+        own = self.attributes
+        if not self.open or len(own) + len(attributes) > MAX_ATTRIBUTES or "" in attributes:
+            for key, value in attributes.items():
+                self.set_attribute(key, value)
+            return
         for key, value in attributes.items():
-            self.set_attribute(key, value)
+            own[key] = value if type(value) in _SAFE else frozen(value)
+
+    def _refuse(self, key: str) -> None:
+        if self._writable("attribute") and key:
+            self._drop(0)
 
     def add_event(self, name: str, attributes: types.Attributes = None, timestamp: int | None = None) -> None:
         """Add an event, now or at ``timestamp`` ns."""
         if not self._writable("event"):
             return
-        if self.events is _NONE:
-            self.events = []
         if len(self.events) >= MAX_EVENTS:
             self._drop(1)
             return
         when = self.tracer.clock() if timestamp is None else timestamp
-        self.events.append((name, when, frozen_pairs(attributes)))
+        self.events = (*self.events, (name, when, frozen_pairs(attributes)))
 
     def add_link(self, context: SpanContext, attributes: types.Attributes = None) -> None:
         """Link to another span."""
@@ -121,12 +112,10 @@ class LedgerSpan(Span):
             context.is_valid or attributes or context.trace_state
         ):  # the specification asks to keep an invalid context that says something
             return
-        if self.links is _NO_LINKS:
-            self.links = []
         if len(self.links) >= MAX_LINKS:
             self._drop(2)
             return
-        self.links.append(link_of(context, attributes))
+        self.links = (*self.links, link_of(context, attributes))
 
     def update_name(self, name: str) -> None:
         """Rename it."""
@@ -164,7 +153,11 @@ class LedgerSpan(Span):
         self.open = False
         tracer = self.tracer
         self.end_time = tracer.clock() if end_time is None else end_time
-        tracer.finished(self)
+        provider = tracer.provider
+        if provider.plain:
+            provider.take(self)
+        else:
+            tracer.finished(self)
 
     @staticmethod
     def failure(error: BaseException) -> dict[str, str]:
@@ -206,15 +199,19 @@ class LedgerSpan(Span):
         self.dropped = (counts[0], counts[1], counts[2])
 
 
-_NONE: list[Event] = []
-_NO_LINKS: list[Link] = []
-
-
 def frozen(value: object) -> Any:
     """A value that a later change by its owner does not reach."""
+    kind = type(value)
+    if kind is list or kind is tuple:
+        items = tuple(cast(list[object], value))
+        for item in items:
+            if type(item) not in _SAFE:
+                break
+        else:
+            return items
     if isinstance(value, Mapping):
         return {str(k): frozen(v) for k, v in cast(Mapping[object, object], value).items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return tuple(frozen(item) for item in cast(Sequence[object], value))
     return value
 

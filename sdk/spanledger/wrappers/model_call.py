@@ -109,7 +109,7 @@ class ModelCall:
         self.span = active.begin(rt, f"{self.operation} {body.get('model') or ''}".rstrip(), active.CLIENT)
         facts = request_facts(self.operation, body)
         facts[semconv.PROVIDER], facts[semconv.SERVER_ADDRESS] = provider, host
-        if rt.settings.capture == "full":
+        if rt.content:
             facts |= request_content(self.operation, body)
         set_facts(self.span, facts)
         self._started = time.perf_counter_ns()
@@ -182,7 +182,7 @@ class ModelCall:
         if self._splitter is not None:
             facts |= self._pace(answer)
             facts[semconv.STREAM] = True
-        if runtime.current().settings.capture == "full" and answer.choices:
+        if runtime.current().content and answer.choices:
             facts[semconv.OUTPUT_MESSAGES] = snapshot.dumps(answer.messages())
         untold = error is None and answer.error is None  # nobody said why the stream is over
         if untold and self._splitter is not None and not answer.finished:
