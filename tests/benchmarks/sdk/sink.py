@@ -63,7 +63,9 @@ class Counter:
                 else:
                     time.sleep(self.delay_s)
                     self.bodies.append(body)
-                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(payload), payload))
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(payload), payload)
+                )
 
 
 def main(port: int, delay_s: float) -> None:
