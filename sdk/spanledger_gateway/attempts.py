@@ -23,6 +23,7 @@ from spanledger.serving.protocols.values import Json, obj, text
 from spanledger.serving.relay import READ_BODY, BrokenStreamError, Relay
 from spanledger.serving.routing import name_of, order
 from spanledger.serving.snapshot import Target, Upstream
+from spanledger.serving.translate import UntranslatableError, translation
 
 from . import metrics
 from .calls import Attempt, Call, place_of
@@ -172,6 +173,11 @@ class Attempts:
         if not attempt.upstream.base_url:
             message = f"the route names an upstream {attempt.target.upstream!r}, which does not exist"
             raise AttemptFailed(Failure(reason="unusable", message=message))
+        try:
+            attempt.translation = translation(call.endpoint, attempt.wire)
+            body = _body(call.ask, attempt)
+        except UntranslatableError as wrong:
+            raise AttemptFailed(Failure(reason="unusable", message=str(wrong))) from wrong
         now = time.monotonic()
         self.health.begin(attempt.place, now)
         attempt.started = time.time_ns()
@@ -179,7 +185,7 @@ class Attempts:
         limit = upstream.first_token_timeout_s if call.ask.stream else upstream.timeout_s
         try:
             async with asyncio.timeout(min(limit, max(0.05, deadline - now))):
-                response = await self._open(call, attempt)
+                response = await self._open(call, attempt, body)
                 if call.ask.stream:
                     return await _start_stream(call, attempt, response)
                 return await _read_whole(attempt, response)
@@ -191,9 +197,8 @@ class Attempts:
             self.health.abandoned(attempt.place)
             raise
 
-    async def _open(self, call: Call, attempt: Attempt) -> aiohttp.ClientResponse:
+    async def _open(self, call: Call, attempt: Attempt, body: bytes) -> aiohttp.ClientResponse:
         traceparent = propagation.format(call.trace_id, attempt.span_id, sampled=call.sampled)
-        body = _body(call.ask, attempt)
         response = await self._upstreams.post(attempt.upstream, attempt.wire, body, call.headers, traceparent)
         if response.status == 200:
             return response
@@ -245,13 +250,17 @@ async def _read_whole(attempt: Attempt, response: aiohttp.ClientResponse) -> Who
     attempt.answer = READ_BODY[attempt.wire](parsed)
     attempt.first_content = time.time_ns()
     attempt.reached = True
+    if attempt.translation is not None:
+        body = orjson.dumps(attempt.translation.answer(parsed))
     return Whole(attempt, body, _request_id(response))
 
 
 async def _start_stream(call: Call, attempt: Attempt, response: aiohttp.ClientResponse) -> Live:
     """Read up to the first content event, so that whatever goes wrong before it can still fall back."""
     strip = attempt.wire == "chat" and not call.ask.wants_stream_usage
-    relay = Relay(attempt.wire, strip_usage=strip)
+    wants_usage = call.ask.wants_stream_usage
+    translator = attempt.translation.stream(wants_usage) if attempt.translation else None
+    relay = Relay(attempt.wire, strip_usage=strip, translator=translator)
     attempt.answer = relay.answer
     held: list[bytes] = []
     size = 0
@@ -294,13 +303,18 @@ def _body(ask: Ask, attempt: Attempt) -> bytes:
     changes: Json = {}
     if attempt.target.model != ask.model:
         changes["model"] = attempt.target.model
-    if ask.stream and attempt.wire == "chat" and not ask.wants_stream_usage:
+    if ask.stream and attempt.wire == "chat" and not (ask.endpoint == "chat" and ask.wants_stream_usage):
         changes["stream_options"] = {**obj(ask.body.get("stream_options")), "include_usage": True}
+    if attempt.translation is not None:
+        return orjson.dumps({**attempt.translation.request(ask.body), **changes})
     return orjson.dumps({**ask.body, **changes}) if changes else ask.raw
 
 
 def _wire(ask: Ask, upstream: Upstream | None) -> Wire:
-    return ask.endpoint
+    """The API to ask the upstream in: the caller's own where it speaks it, else the one it has."""
+    if upstream is not None and upstream.protocol == "anthropic":
+        return "messages"
+    return "chat" if ask.endpoint == "messages" else ask.endpoint
 
 
 def _json_object(body: bytes) -> Json:

@@ -13,6 +13,7 @@ from spanledger.serving.caching import Entry
 from spanledger.serving.failures import Failure
 from spanledger.serving.routing import RouteState, name_of
 from spanledger.serving.snapshot import ProjectSnapshot, Route, SnapshotKey, Target, Upstream
+from spanledger.serving.translate import Translation
 from spanledger.serving.usage import Usage
 
 from .ledger import Booking
@@ -43,6 +44,7 @@ class Attempt:
     cost: Cost | None = None
     reason: str = ""
     fallback_from: str = ""
+    translation: Translation | None = None
     reached: bool = False  # the provider did work that may be billed
 
     @property

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import aiohttp
+import orjson
 
 from spanledger import ids, propagation, semconv
 from spanledger.serving import replay
@@ -199,7 +200,7 @@ class Serving:
         rule = call.route.cache
         if rule is None or not call.digest or not is_worth_keeping(attempt.answer):
             return
-        whole = body or replay.body(call.endpoint, attempt.answer)
+        whole = body or _put_together(attempt)
         if whole is None:
             return
         entry = Entry(
@@ -285,7 +286,8 @@ class Serving:
         if failure.retry_after_s is not None:
             headers.append((b"retry-after", str(max(1, round(failure.retry_after_s))).encode()))
         message = failure.message or "no upstream could answer"
-        body = failure.body if failure.reason == "refused" and failure.body[:1] == b"{" else b""
+        same_api = not call.attempts or call.attempts[-1].translation is None
+        body = failure.body if same_api and failure.reason == "refused" and failure.body[:1] == b"{" else b""
         await send_whole(send, status, headers, body or error_body(call.endpoint, status, code, message))
 
     async def _refuse(self, endpoint: Endpoint, call: Call | None, refused: RefusedError, send: Send) -> None:
@@ -402,6 +404,14 @@ def authenticate(registry: Registry, headers: dict[str, str]) -> SnapshotKey:
         message = "this key is not known here" if presented else "send a key as 'Authorization: Bearer KEY'"
         raise RefusedError(401, "invalid_api_key", message, retry=False)
     return key
+
+
+def _put_together(attempt: Attempt) -> bytes | None:
+    """A streamed answer as the whole body that its caller would have got."""
+    whole = replay.body(attempt.wire, attempt.answer)
+    if whole is None or attempt.translation is None:
+        return whole
+    return orjson.dumps(attempt.translation.answer(orjson.loads(whole)))
 
 
 def _status_of(failure: Failure) -> tuple[int, str]:

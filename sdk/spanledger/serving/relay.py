@@ -17,6 +17,7 @@ from spanledger.serving.answers import Answer, EventKind
 from spanledger.serving.asks import Endpoint, Wire
 from spanledger.serving.protocols import chat, messages, responses
 from spanledger.serving.protocols.values import Json
+from spanledger.serving.translate.common import StreamTranslator
 
 Read = Callable[[Answer, Json], EventKind]
 
@@ -46,14 +47,18 @@ class BrokenStreamError(Exception):
 
 
 class Relay:
-    """One stream on its way from provider to caller, both speaking the same API."""
+    """One stream on its way from provider to caller; without a translator both speak the same API."""
 
-    def __init__(self, wire: Wire, *, strip_usage: bool = False) -> None:
+    def __init__(
+        self, wire: Wire, *, strip_usage: bool = False, translator: StreamTranslator | None = None
+    ) -> None:
         self.answer = Answer()
         self.started = False
         """Whether the first content event was seen; until then nothing may be sent to the caller."""
         self._read = READ_EVENT[wire]
         self._strip_usage = strip_usage
+        self._translator = translator
+        self._told_end = False
         self._splitter = sse.EventSplitter()
 
     def feed(self, data: bytes) -> bytes:
@@ -84,22 +89,30 @@ class Relay:
             out = self._event(rest + b"\n\n")  # some servers leave out the last blank line
         if not self.answer.finished:
             raise BrokenStreamError("the provider ended the stream before the answer was complete")
-        return out
+        return out + self._end()
 
     def _event(self, event: bytes) -> bytes:
         data = sse.data_of(event)
         if not data:
-            return event
+            return event if self._translator is None else b""
         if data == b"[DONE]":
             self.answer.ended = True
-            return event
+            return event if self._translator is None else self._end()
         parsed = _object(data)
         kind = self._read(self.answer, parsed)
         if kind == "error":
             raise BrokenStreamError(_message(self.answer.error))
         if kind == "content":
             self.started = True
-        return self._pass_on(event, parsed, kind)
+        if self._translator is None:
+            return self._pass_on(event, parsed, kind)
+        return self._translator.event(parsed) + (self._end() if self.answer.ended else b"")
+
+    def _end(self) -> bytes:
+        if self._translator is None or self._told_end:
+            return b""
+        self._told_end = True
+        return self._translator.done()
 
     def _pass_on(self, event: bytes, parsed: Json, kind: EventKind) -> bytes:
         if not self._strip_usage or "usage" not in parsed:
