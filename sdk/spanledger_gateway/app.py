@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 from collections.abc import Coroutine
@@ -167,6 +168,11 @@ class Gateway:
         self._follow(self.states.run())
         self._follow(listen(self.link, wake))
         self._follow(self.ledger.run())
+        # What lives from here on is never garbage, and a request leaves no cycles: looking for them seldom
+        # spares a tenth of the time.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
 
     async def stop(self) -> None:
         """Stop following, settle what is under way, hand the journal over."""

@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import cast
 
 import aiohttp
@@ -15,7 +14,6 @@ import orjson
 from spanledger import ids, propagation
 from spanledger.serving.answers import Answer
 from spanledger.serving.asks import Ask, Wire
-from spanledger.serving.budgets import applied
 from spanledger.serving.failures import Failure, of_status, wait_before_retry
 from spanledger.serving.health import HealthBook
 from spanledger.serving.protocols import chat
@@ -153,10 +151,11 @@ class Attempts:
 
     async def _book(self, call: Call, attempt: Attempt) -> None:
         """Book the attempt's greatest cost; a booking of an earlier attempt is given back first."""
-        if not call.project.budgets:
+        book = call.registry.budgets(call.key.project)
+        if book is None:
             return
-        fields = {**call.fields, "model": attempt.target.model, "upstream": attempt.target.upstream}
-        budgets = applied(call.project.budgets, call.key.project, fields, datetime.now(UTC))
+        call.fields["model"], call.fields["upstream"] = attempt.target.model, attempt.target.upstream
+        budgets = book.applied(call.fields, time.time())
         if not budgets:
             return
         estimate = self._pricing.estimate(call, attempt)

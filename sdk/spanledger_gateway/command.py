@@ -57,6 +57,10 @@ def _serve(settings: GatewaySettings) -> int:
             log_level="warning",
             timeout_graceful_shutdown=10,
             server_header=False,
+            proxy_headers=False,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
             backlog=4096,
         )
     finally:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
+
+from redis.exceptions import NoScriptError
 
 from spanledger.serving.budgets import LEASE_MS, MISSING, RESERVE, SETTLE, Applied
 
@@ -40,7 +43,7 @@ class Ledger:
         self._known: dict[str, int] = {}
         self._queues: dict[str, asyncio.Lock] = {}
         self._unsettled: deque[tuple[Booking, int]] = deque(maxlen=_UNSETTLED)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Future[Any]] = set()
 
     async def reserve(self, lease: str, budgets: list[Applied], amount: int, likely: int) -> Booking:
         """Book the call's greatest cost on all its budgets, or on none.
@@ -65,21 +68,19 @@ class Ledger:
         if booking.closed:
             return
         booking.closed = True
-        task = asyncio.get_running_loop().create_task(self._settle(booking, cost))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._settle(booking, cost)
 
     async def close(self) -> None:
         """Wait for settlements under way."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+        if self._settling:
+            await asyncio.wait(self._settling, timeout=5)
 
     async def run(self) -> None:
         """Repeat settlements that Redis missed, until cancelled."""
         while True:
             await asyncio.sleep(1.0)
             for _ in range(len(self._unsettled)):
-                await self._settle(*self._unsettled.popleft())
+                self._settle(*self._unsettled.popleft())
 
     async def _queue(self, booking: Booking, likely: int, refusing: Applied) -> tuple[Applied | None, bool]:
         # One caller of each budget asks Redis again; the others stand in line behind it.
@@ -113,7 +114,7 @@ class Ledger:
             limit = -1 if one.limit is None else one.limit
             arguments += (limit, self._known.get(one.key, 0), _expiry(one))
         try:
-            answer = cast(list[int | bytes], await self._link.script(_RESERVE, [*keys, MISSING], arguments))
+            answer = await self._ask(keys, arguments)
         except asyncio.CancelledError:
             self.settle(booking, 0)  # it may be booked already; commands keep their order
             raise
@@ -127,17 +128,30 @@ class Ledger:
         self._remember(booking, spent)
         return (None, False) if admitted else (booking.budgets[place - 1], bool(may_wait))
 
-    async def _settle(self, booking: Booking, cost: int) -> None:
+    async def _ask(self, keys: list[str], arguments: list[str | int]) -> list[int | bytes]:
+        try:
+            return cast(list[int | bytes], await self._link.script(_RESERVE, [*keys, MISSING], arguments))
+        except RedisAwayError as wrong:
+            if not isinstance(wrong.__cause__, NoScriptError):
+                raise
+        return cast(list[int | bytes], await self._link.script(_RESERVE, [*keys, MISSING], arguments))
+
+    def _settle(self, booking: Booking, cost: int) -> None:
         keys = [key for one in booking.budgets for key in (one.key, one.key + ":leases")]
         expiries = [_expiry(one) for one in booking.budgets]
-        try:
-            spent = await self._link.script(_SETTLE, keys, [booking.lease, booking.amount, cost, *expiries])
-            self._remember(booking, [int(value) for value in cast(list[bytes], spent)])
-        except RedisAwayError:
+        future = self._link.script(_SETTLE, keys, [booking.lease, booking.amount, cost, *expiries])
+        self._settling.add(future)
+        future.add_done_callback(functools.partial(self._settled, booking, cost))
+
+    def _settled(self, booking: Booking, cost: int, future: asyncio.Future[Any]) -> None:
+        self._settling.discard(future)
+        if future.cancelled() or future.exception() is not None:
             metrics.REDIS_ERRORS.labels("settle").inc()
             if len(self._unsettled) == _UNSETTLED:
                 metrics.UNSETTLED.inc()
             self._unsettled.append((booking, cost))
+        else:
+            self._remember(booking, [int(value) for value in future.result()])
 
     def _remember(self, booking: Booking, spent: list[int]) -> None:
         if len(self._known) > 10_000:

@@ -9,6 +9,7 @@ from typing import Any
 
 from redis import exceptions
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 
 from . import metrics
 
@@ -35,11 +36,14 @@ class RedisLink:
 
     def __init__(self, url: str, timeout_s: float = 1.0) -> None:
         self.client: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, max_connections=8
+            url, socket_connect_timeout=timeout_s, max_connections=8
         )
+        self._timeout_s = timeout_s
+        self._connection: AbstractConnection | None = None
         self._waiting: list[tuple[Sequence[Argument], asyncio.Future[Any]]] = []
         self._running: asyncio.Task[None] | None = None
         self._down_until = 0.0
+        self._loaded: set[str] = set()  # scripts that this connection's Redis has seen
 
     async def call(self, *command: Argument) -> Any:
         """Run one command.
@@ -61,20 +65,21 @@ class RedisLink:
             self._running = loop.create_task(self._run())
         return future
 
-    async def script(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-        """Run a script; what ``call`` raises."""
-        tail = (len(keys), *keys, *arguments)
-        try:
-            return await self.submit("EVALSHA", script.sha, *tail)
-        except RedisAwayError as wrong:
-            if not isinstance(wrong.__cause__, exceptions.NoScriptError):
-                raise
-        return await self.submit("EVAL", script.text, *tail)
+    def script(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]
+    ) -> asyncio.Future[Any]:
+        """Queue a script; as ``submit``. Its text is sent only after Redis said that it does not know it."""
+        known = script.sha in self._loaded
+        head = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
+        if not known:
+            self._loaded.add(script.sha)
+        return self.submit(*head, len(keys), *keys, *arguments)
 
     async def close(self) -> None:
         """Let the connections go."""
         if self._running is not None:
             await asyncio.wait([self._running], timeout=1)
+        await self._hang_up()
         await self.client.aclose()
 
     async def _run(self) -> None:
@@ -84,16 +89,16 @@ class RedisLink:
         self._running = None
 
     async def _send(self, batch: list[tuple[Sequence[Argument], asyncio.Future[Any]]]) -> None:
-        pipeline = self.client.pipeline(transaction=False)
-        for command, _ in batch:
-            pipeline.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
+        answers: list[Any] = []
         try:
-            answers: list[Any] = await pipeline.execute(raise_on_error=False)
+            async with asyncio.timeout(self._timeout_s):
+                await self._exchange([command for command, _ in batch], answers)
         except REDIS_DOWN as away:
             # A short rest, so that requests do not each wait for the same dead connection.
             self._down_until = asyncio.get_running_loop().time() + 0.25
             metrics.REDIS_UP.set(0)
-            answers = [away for _ in batch]
+            answers += [away for _ in range(len(batch) - len(answers))]
+            await self._hang_up()
         else:
             metrics.REDIS_UP.set(1)
         for (_, future), answer in zip(batch, answers, strict=True):
@@ -105,3 +110,28 @@ class RedisLink:
                 future.set_exception(wrapped)
             else:
                 future.set_result(answer)
+
+    async def _exchange(self, commands: list[Sequence[Argument]], answers: list[Any]) -> None:
+        """Write all commands at once, then read as many answers; a pipeline without its bookkeeping."""
+        connection = self._connection
+        if connection is None:
+            connection = await self.client.connection_pool.get_connection()
+            self._connection = connection
+        packed: list[bytes] = []
+        for command in commands:
+            packed += connection.pack_command(*command)
+        await connection.send_packed_command(b"".join(packed), check_health=False)
+        for _ in commands:
+            try:
+                answers.append(await connection.read_response(disable_decoding=True))
+            except exceptions.ResponseError as wrong:
+                if isinstance(wrong, exceptions.NoScriptError):
+                    self._loaded.clear()
+                answers.append(wrong)
+
+    async def _hang_up(self) -> None:
+        self._loaded.clear()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+            await self.client.connection_pool.release(connection)

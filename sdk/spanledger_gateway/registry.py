@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 
 from spanledger.prices import PriceTable
+from spanledger.serving.budgets import BudgetBook
 from spanledger.serving.decoding import encode
 from spanledger.serving.snapshot import EMPTY, ProjectSnapshot, Snapshot, SnapshotError, SnapshotKey
 
@@ -29,6 +30,9 @@ class Registry:
     def __init__(self, snapshot: Snapshot = EMPTY) -> None:
         self.snapshot = snapshot
         self._keys = {key.hash: key for key in snapshot.keys}
+        self._budgets = {
+            name: BudgetBook(p.budgets, name) for name, p in snapshot.projects.items() if p.budgets
+        }
         self._prices = {name: _prices(project) for name, project in snapshot.projects.items()}
 
     def key(self, presented: str) -> SnapshotKey | None:
@@ -42,6 +46,10 @@ class Registry:
     def prices(self, project: str) -> PriceTable:
         """The project's own prices before the public ones."""
         return self._prices.get(project) or _PUBLIC
+
+    def budgets(self, project: str) -> BudgetBook | None:
+        """The project's budgets; None when it has none."""
+        return self._budgets.get(project)
 
     def routes(self) -> list[tuple[str, str]]:
         """(project, route) of every route there is."""

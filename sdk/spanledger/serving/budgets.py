@@ -12,7 +12,7 @@ here are the only code that changes them, so that every gateway and worker count
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
@@ -94,29 +94,35 @@ class Applied:
         return f"budget {self.name!r} ({self.budget.amount} USD {period}) is used up; {when}"
 
 
-def applied(
-    budgets: Mapping[str, Budget], project: str, call: Mapping[str, str], now: datetime
-) -> list[Applied]:
-    """The budgets whose whole scope equals the call's fields, in the order of their names."""
-    found: list[Applied] = []
-    for name, budget in sorted(budgets.items()):
-        if all(call.get(field, "") == value for field, value in budget.scope.items()):
-            share = budget.block_at
-            found.append(
-                Applied(
-                    name=name,
-                    budget=budget,
-                    key=counter_key(project, name, budget.period, now),
-                    limit=None if share is None else nano(budget.amount * Decimal(str(share))),
-                    resets_at=period_end(budget.period, now),
-                )
-            )
-    return found
+class BudgetBook:
+    """One project's budgets, with what depends on the time worked out once a UTC day."""
 
+    def __init__(self, budgets: Mapping[str, Budget], project: str) -> None:
+        self._budgets = sorted(budgets.items())
+        self._project = project
+        self._day = -1
+        self._applied: list[tuple[list[tuple[str, str]], Applied]] = []
 
-def scopes(budgets: Iterable[Budget]) -> frozenset[str]:
-    """Every field that some budget looks at."""
-    return frozenset(field for budget in budgets for field in budget.scope)
+    def applied(self, call: Mapping[str, str], now_s: float) -> list[Applied]:
+        """The budgets whose whole scope equals the call's fields, by name; ``now_s`` is seconds since the epoch."""
+        day = int(now_s // 86_400)
+        if day != self._day:
+            now = datetime.fromtimestamp(now_s, UTC)
+            self._applied = [(list(b.scope.items()), self._compile(n, b, now)) for n, b in self._budgets]
+            self._day = day
+        return [
+            one for scope, one in self._applied if all(call.get(field, "") == value for field, value in scope)
+        ]
+
+    def _compile(self, name: str, budget: Budget, now: datetime) -> Applied:
+        share = budget.block_at
+        return Applied(
+            name=name,
+            budget=budget,
+            key=counter_key(self._project, name, budget.period, now),
+            limit=None if share is None else nano(budget.amount * Decimal(str(share))),
+            resets_at=period_end(budget.period, now),
+        )
 
 
 # KEYS: a counter and its leases for each budget, then MISSING.

@@ -35,7 +35,7 @@ _DELIVERY = frozenset(
 _GOOD_ENDS = frozenset({"stop", "end_turn", "stop_sequence", "completed"})
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Partition:
     """What two requests must share before one may be answered with the other's answer.
 
@@ -96,7 +96,7 @@ def is_worth_keeping(answer: Answer) -> bool:
     )
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Entry:
     """One kept answer. ``body`` is the whole answer as not streamed; ``cost`` what it cost, decimal USD."""
 
@@ -110,7 +110,7 @@ class Entry:
 
     def encode(self) -> bytes:
         """One line of JSON about the answer, then the answer's bytes."""
-        head = {
+        head: dict[str, Any] = {
             "v": 1,
             "stored_at": self.stored_at,
             "model": self.model,
