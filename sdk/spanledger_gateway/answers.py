@@ -49,7 +49,7 @@ class AnswerCache:
         try:
             return await self._link.call("GET", key)
         except RedisAwayError:
-            metrics.REDIS_ERRORS.labels("cache").inc()
+            metrics.child(metrics.REDIS_ERRORS, "cache").inc()
             return None
 
 
@@ -59,4 +59,4 @@ def _key(project: str, digest: str) -> str:
 
 def _counted(future: asyncio.Future[object]) -> None:
     if not future.cancelled() and future.exception() is not None:
-        metrics.REDIS_ERRORS.labels("cache").inc()
+        metrics.child(metrics.REDIS_ERRORS, "cache").inc()

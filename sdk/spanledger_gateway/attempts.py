@@ -160,7 +160,7 @@ class Attempts:
             return
         estimate = self._pricing.estimate(call, attempt)
         if estimate is None and self._settings.gateway_unpriced == "refuse":
-            metrics.REFUSED.labels("unpriced").inc()
+            metrics.child(metrics.REFUSED, "unpriced").inc()
             message = f"nobody knows the price of {attempt.target.model!r}, and a budget applies"
             raise RefusedError(429, "price_unknown", message, retry=False)
         amount, likely = estimate or (0, 0)
@@ -216,7 +216,7 @@ class Attempts:
         attempt.failure = failure
         attempt.ended = time.time_ns()
         attempt.status = "error"
-        metrics.ATTEMPTS.labels(attempt.target.upstream, failure.error_type).inc()
+        metrics.child(metrics.ATTEMPTS, attempt.target.upstream, failure.error_type).inc()
         if failure.counts_against_health:
             self.health.failed(attempt.place, time.monotonic(), failure.retry_after_s)
         else:
@@ -225,7 +225,7 @@ class Attempts:
     def ended(self, attempt: Attempt) -> None:
         """The answer is over; a cut counts against the target like any failure."""
         attempt.ended = time.time_ns()
-        metrics.ATTEMPTS.labels(attempt.target.upstream, attempt.status).inc()
+        metrics.child(metrics.ATTEMPTS, attempt.target.upstream, attempt.status).inc()
         if attempt.status == "ok":
             self.health.succeeded(attempt.place)
         elif attempt.status == "cut":

@@ -119,7 +119,7 @@ class Ledger:
             self.settle(booking, 0)  # it may be booked already; commands keep their order
             raise
         except RedisAwayError as away:
-            metrics.REDIS_ERRORS.labels("budget").inc()
+            metrics.child(metrics.REDIS_ERRORS, "budget").inc()
             raise RefusedError(
                 503, "budget_unavailable", "the budget cannot be checked at the moment", retry_after_s=1
             ) from away
@@ -146,7 +146,7 @@ class Ledger:
     def _settled(self, booking: Booking, cost: int, future: asyncio.Future[Any]) -> None:
         self._settling.discard(future)
         if future.cancelled() or future.exception() is not None:
-            metrics.REDIS_ERRORS.labels("settle").inc()
+            metrics.child(metrics.REDIS_ERRORS, "settle").inc()
             if len(self._unsettled) == _UNSETTLED:
                 metrics.UNSETTLED.inc()
             self._unsettled.append((booking, cost))
@@ -165,7 +165,7 @@ def _expiry(one: Applied) -> int:
 
 
 def _refusal(refusing: Applied, booked: bool) -> RefusedError:
-    metrics.REFUSED.labels("budget").inc()
+    metrics.child(metrics.REFUSED, "budget").inc()
     resets = refusing.resets_at
     extra = {
         "budget": refusing.name,

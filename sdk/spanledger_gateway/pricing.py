@@ -58,11 +58,11 @@ class Pricing:
         usage = attempt.answer.usage
         if usage is None:
             usage = _estimated(call.ask, attempt)
-            metrics.ESTIMATED.labels(attempt.target.upstream).inc()
+            metrics.child(metrics.ESTIMATED, attempt.target.upstream).inc()
         attempt.usage = usage
         attempt.cost = self._cost(call, attempt, usage, attempt.answer.model or attempt.target.model)
         if attempt.cost is None:
-            metrics.UNPRICED.labels(attempt.target.model).inc()
+            metrics.child(metrics.UNPRICED, attempt.target.model).inc()
 
     def learn(self, call: Call, attempt: Attempt) -> None:
         """Remember how long a whole answer was, and how far the estimate of its prompt was off."""

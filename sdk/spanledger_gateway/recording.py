@@ -14,6 +14,7 @@ from spanledger.otlp import AttributeValue
 from spanledger.recorder import Recorder
 from spanledger.serving.answers import Answer
 from spanledger.serving.asks import Ask, Endpoint
+from spanledger.serving.protocols.values import integer, number
 from spanledger.serving.relay import READ_BODY
 
 from . import metrics
@@ -31,6 +32,9 @@ OPERATIONS: dict[Endpoint, str] = {
 }
 
 
+_SAMPLING = ((semconv.TEMPERATURE, "temperature"), (semconv.TOP_P, "top_p"))
+
+
 class Recording:
     """Writes calls to the SDK's journal."""
 
@@ -41,16 +45,16 @@ class Recording:
     def record(self, call: Call, ended: int) -> None:
         """Record the call. Never raises: a caller must not suffer from it."""
         try:
+            common = _common(call)
             for attempt in call.attempts:
-                self._attempt(call, attempt, ended)
-            self._request(call, ended)
+                self._attempt(call, attempt, ended, common.copy())
+            self._request(call, ended, common)
         except Exception:
             metrics.RECORDING_ERRORS.inc()
             logger.debug("a call could not be recorded", exc_info=True)
 
-    def _request(self, call: Call, ended: int) -> None:
+    def _request(self, call: Call, ended: int, attributes: Attributes) -> None:
         is_billable = call.entry is not None
-        attributes = _common(call)
         attributes[semconv.BILLABLE] = is_billable
         attributes[semconv.CACHE] = call.cache or None
         if call.first_answer:
@@ -95,8 +99,7 @@ class Recording:
         if self._content:
             _prompt(call.ask, attributes)
 
-    def _attempt(self, call: Call, attempt: Attempt, ended: int) -> None:
-        attributes = _common(call)
+    def _attempt(self, call: Call, attempt: Attempt, ended: int, attributes: Attributes) -> None:
         attributes[semconv.BILLABLE] = attempt.reached
         if not attempt.reached:
             attributes[semconv.BILLABLE_REASON] = "no answer came of this attempt"
@@ -150,11 +153,11 @@ def _common(call: Call) -> Attributes:
         semconv.STREAM: ask.stream,
         semconv.MAX_TOKENS: ask.max_tokens,
         semconv.TEAM: call.key.team or None,
+        semconv.SEED: integer(ask.body.get("seed")),
     }
-    sampling = ask.sampling()
-    attributes[semconv.TEMPERATURE] = sampling["temperature"]
-    attributes[semconv.TOP_P] = sampling["top_p"]
-    attributes[semconv.SEED] = sampling["seed"]
+    for name, field in _SAMPLING:
+        if (value := ask.body.get(field)) is not None:
+            attributes[name] = number(value)
     for header, name in semconv.REQUEST_HEADERS.items():
         if value := call.headers.get(header):
             attributes[name] = value

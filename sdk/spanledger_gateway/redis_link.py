@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import hiredis
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
@@ -117,9 +118,7 @@ class RedisLink:
         if connection is None:
             connection = await self.client.connection_pool.get_connection()
             self._connection = connection
-        packed: list[bytes] = []
-        for command in commands:
-            packed += connection.pack_command(*command)
+        packed = [hiredis.pack_command(tuple(command)) for command in commands]
         await connection.send_packed_command(b"".join(packed), check_health=False)
         for _ in commands:
             try:

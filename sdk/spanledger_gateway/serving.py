@@ -178,7 +178,7 @@ class Serving:
             call.cache = "off"
             return False
         entry = await self._cache.get(call.key.project, digest, rule.ttl_s)
-        metrics.CACHE.labels("hit" if entry else "miss").inc()
+        metrics.child(metrics.CACHE, "hit" if entry else "miss").inc()
         call.cache = "exact" if entry else "miss"
         call.entry = entry
         call.digest = digest if entry else call.digest
@@ -240,7 +240,7 @@ class Serving:
                 await send({"type": "http.response.body", "body": end})
         finally:
             await _let_go(live)
-        metrics.STREAMS.labels(attempt.status).inc()
+        metrics.child(metrics.STREAMS, attempt.status).inc()
         self._close(call, attempt)
         if attempt.status == "ok":
             self._keep(call, attempt, None)
@@ -297,8 +297,8 @@ class Serving:
             call.error_type, call.message = refused.code, refused.message
             headers += self._headers(call)
         else:
-            metrics.REQUESTS.labels(endpoint, str(refused.status)).inc()
-            metrics.REFUSED.labels(refused.code).inc()
+            metrics.child(metrics.REQUESTS, endpoint, str(refused.status)).inc()
+            metrics.child(metrics.REFUSED, refused.code).inc()
         await send_whole(send, refused.status, headers, refused.body(endpoint))
 
     # The end of a call
@@ -318,16 +318,16 @@ class Serving:
         if attempt is not None and attempt.failure is None and attempt.reached and not attempt.ended:
             attempt.status = "cancelled"
             self._close(call, attempt)
-            metrics.STREAMS.labels("cancelled").inc()
+            metrics.child(metrics.STREAMS, "cancelled").inc()
 
     def _finish(self, call: Call) -> None:
         if call.booking is not None and not call.booking.closed:
             self._ledger.settle(call.booking, 0)
-        metrics.REQUESTS.labels(call.endpoint, str(call.http_status)).inc()
+        metrics.child(metrics.REQUESTS, call.endpoint, str(call.http_status)).inc()
         if call.first_answer:
             metrics.OVERHEAD.labels(call.endpoint).observe((call.first_answer - call.started) / 1e9)
         if len(call.attempts) > 1 and call.served_by is not None:
-            metrics.FALLBACKS.labels(call.ask.model).inc()
+            metrics.child(metrics.FALLBACKS, call.ask.model).inc()
         self._recording.record(call, time.time_ns())
 
     @staticmethod

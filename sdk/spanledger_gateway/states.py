@@ -68,7 +68,7 @@ class RouteStates:
         try:
             answers = cast(list[list[bytes | None]], await asyncio.gather(*futures))
         except RedisAwayError:
-            metrics.REDIS_ERRORS.labels("route_state").inc()
+            metrics.child(metrics.REDIS_ERRORS, "route_state").inc()
             for future in futures:
                 future.exception() if future.done() else future.cancel()
             return

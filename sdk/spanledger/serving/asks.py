@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 import orjson
 
-from spanledger.serving.protocols.values import Json, integer, number, obj, text
+from spanledger.serving.protocols.values import Json, integer, obj, text
 
 Endpoint = Literal["chat", "responses", "messages", "embeddings"]
 """Which API the caller speaks."""
@@ -25,6 +25,7 @@ IMAGE_TOKENS = 1600
 DEFAULT_OUTPUT_TOKENS = 1024
 """What a reservation assumes for an answer without a limit, until answers of its kind were seen."""
 
+_READ_BY_THE_MODEL = ("messages", "input", "system", "instructions", "tools")
 _MEDIA = frozenset({"data", "url", "image_url", "file_data", "file_id", "input_audio", "audio", "b64_json"})
 
 
@@ -43,6 +44,7 @@ class Ask:
     stream: bool = False
     max_tokens: int | None = None
     n: int = 1
+    _size: tuple[int, int] | None = None
 
     @property
     def wants_stream_usage(self) -> bool:
@@ -66,13 +68,22 @@ class Ask:
         """The end user that the body names, in either API's field; empty if none."""
         return text(self.body.get("user")) or text(obj(self.body.get("metadata")).get("user_id"))
 
-    def sampling(self) -> dict[str, float | int | None]:
-        """Temperature, top_p and seed, each None when not set."""
-        return {
-            "temperature": number(self.body.get("temperature")),
-            "top_p": number(self.body.get("top_p")),
-            "seed": integer(self.body.get("seed")),
-        }
+    @property
+    def size(self) -> tuple[int, int]:
+        """(bytes of text, images) of everything the model reads; measured once."""
+        if self._size is None:
+            size = images = 0
+            for name in _READ_BY_THE_MODEL:
+                if (value := self.body.get(name)) is not None:
+                    for piece in _texts(value):
+                        if piece is None:
+                            images += 1
+                        else:
+                            size += (
+                                len(piece) if piece.isascii() else len(piece.encode("utf-8", "surrogatepass"))
+                            )
+            self._size = size, images
+        return self._size
 
 
 def parse(endpoint: Endpoint, raw: bytes) -> Ask:
@@ -134,13 +145,13 @@ def most_input_tokens(ask: Ask) -> int:
     One token for three bytes of text (tokenisers need about four of English, one for three of Chinese),
     tool definitions included, and ``IMAGE_TOKENS`` for each image.
     """
-    size, images = _size(ask)
+    size, images = ask.size
     return -(-size // 3) + images * IMAGE_TOKENS + 16
 
 
 def likely_input_tokens(ask: Ask) -> int:
     """A plain estimate of the prompt's tokens, for a call whose provider told no usage."""
-    size, images = _size(ask)
+    size, images = ask.size
     return -(-size // 4) + images * IMAGE_TOKENS
 
 
@@ -154,20 +165,6 @@ def most_output_tokens(ask: Ask, unlimited: int = DEFAULT_OUTPUT_TOKENS) -> int:
     if ask.endpoint == "embeddings":
         return 0
     return (unlimited if ask.max_tokens is None else ask.max_tokens) * ask.n
-
-
-def _size(ask: Ask) -> tuple[int, int]:
-    """(bytes of text, images) of everything the model reads."""
-    size = images = 0
-    for name in ("messages", "input", "system", "instructions", "tools"):
-        value = ask.body.get(name)
-        if value is not None:
-            for piece in _texts(value):
-                if piece is None:
-                    images += 1
-                else:
-                    size += len(piece) if piece.isascii() else len(piece.encode("utf-8", "surrogatepass"))
-    return size, images
 
 
 def _texts(value: object) -> Iterator[str | None]:
