@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import hiredis
 from redis import exceptions
@@ -18,6 +18,8 @@ Argument = str | bytes | int | float
 REDIS_DOWN = (exceptions.RedisError, OSError, TimeoutError)
 
 _MAX_BATCH = 256
+# Its stub takes tuples of one item only.
+_pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
 
 
 class RedisAwayError(Exception):
@@ -118,7 +120,7 @@ class RedisLink:
         if connection is None:
             connection = await self.client.connection_pool.get_connection()
             self._connection = connection
-        packed = [hiredis.pack_command(tuple(command)) for command in commands]
+        packed = [_pack(tuple(command)) for command in commands]
         await connection.send_packed_command(b"".join(packed), check_health=False)
         for _ in commands:
             try:

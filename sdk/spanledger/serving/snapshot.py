@@ -32,6 +32,8 @@ class SnapshotKey:
     project: str
     team: str = ""
     scopes: tuple[str, ...] = ()
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class Upstream:
     gpu_pool: str = ""
     metrics_url: str = ""
     allow_private: bool = False  # may resolve to a private or link-local address
+    spill_at_waiting: int | None = None  # an engine with so many waiting requests is passed by
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -57,6 +60,7 @@ class Target:
     model: str
     weight: float = 1.0
     role: Literal["primary", "fallback"] = "primary"
+    when: dict[str, str] = field(default_factory=dict[str, str])  # fields a call must equal
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -65,6 +69,15 @@ class CacheRule:
 
     exact: bool = True
     ttl_s: float = 3600.0
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ShadowRule:
+    """A target that answers a share ``rate`` of the route's calls once more; nobody sees its answers."""
+
+    upstream: str
+    model: str
+    rate: float = 1.0
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -80,11 +93,20 @@ class QualityRule:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Route:
-    """A public model name and its targets, in order of preference."""
+    """A public model name and its targets, in order of preference.
+
+    ``balance`` picks the first primary by weight or by the engines' load; ``sticky`` gives a user, session
+    or key the same one every time. ``on_disconnect`` says what becomes of a vendor's stream whose caller
+    left: ``abort`` closes it, ``drain`` reads it to its end for the exact usage; engines are always freed.
+    """
 
     targets: tuple[Target, ...]
     cache: CacheRule | None = None
     quality: QualityRule | None = None
+    balance: Literal["weight", "least_loaded"] = "weight"
+    sticky: Literal["", "user", "session", "key"] = ""
+    shadow: ShadowRule | None = None
+    on_disconnect: Literal["abort", "drain"] = "abort"
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -92,6 +114,8 @@ class Budget:
     """A limit on spend. ``scope`` holds the fields a call must equal to count; empty: every call.
 
     ``amount`` is USD. ``alert_at`` and ``block_at`` are shares of it; ``block_at`` None never blocks.
+    From the share ``cheaper_at`` on calls go to the route ``cheaper_route``, from ``cache_only_at`` on only
+    the cache answers.
     """
 
     amount: Decimal
@@ -99,6 +123,9 @@ class Budget:
     scope: dict[str, str] = field(default_factory=dict[str, str])
     alert_at: tuple[float, ...] = (0.5, 0.8, 1.0)
     block_at: float | None = 1.0
+    cheaper_at: float | None = None
+    cheaper_route: str = ""
+    cache_only_at: float | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

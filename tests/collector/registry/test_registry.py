@@ -81,7 +81,10 @@ def test_all_documents_are_checked_before_any_is_written(registry: Registry, pro
         registry.apply(project, drafts, author="ann")
     assert {(p.kind, p.where): p.message for p in refused.value.problems} == {
         ("budget", "amount"): 'money is exact: write it as a string, "1.5"',
-        ("budget", "perod"): "unknown field; allowed: alert_at, amount, block_at, period, scope",
+        (
+            "budget",
+            "perod",
+        ): "unknown field; allowed: alert_at, amount, block_at, cache_only_at, cheaper_at, cheaper_route, period, scope",
         ("route", "targets[0].upstream"): f"there is no upstream 'nowhere' in project {project!r} or '*'",
     }
     assert registry.list([project]) == []

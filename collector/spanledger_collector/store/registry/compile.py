@@ -52,6 +52,8 @@ def _keys(rows: list[Version]) -> tuple[SnapshotKey, ...]:
             project=row.document["project"],
             team=row.document.get("team", ""),
             scopes=tuple(row.document["scopes"]),
+            requests_per_minute=row.document.get("requests_per_minute"),
+            tokens_per_minute=row.document.get("tokens_per_minute"),
         )
         for row in rows
         if "gateway" in row.document["scopes"] and not row.document.get("revoked")

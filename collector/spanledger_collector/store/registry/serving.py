@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 from .fields import Document, EnvName, Finite, HttpUrl, Money, NoneWord, Positive, Scope, Share, Text
 
 Protocol = Literal["openai", "anthropic", "vllm"]
-BudgetField = Literal["team", "key_id", "user_id", "route", "feature"]
+BudgetField = Literal["team", "key_id", "user_id", "route", "feature", "model", "upstream"]
+CallField = Literal["team", "key_id", "user_id", "session_id", "feature", "endpoint", "stream"]
 RATES = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
 
 
@@ -43,6 +44,7 @@ class Upstream(Document):
     gpu_pool: str = ""
     metrics_url: HttpUrl = ""
     allow_private: bool = False
+    spill_at_waiting: Annotated[int | None, NoneWord, Field(ge=0)] = None
 
     @property
     def priced_as(self) -> str:
@@ -57,6 +59,7 @@ class Target(Document):
     model: Text
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
     role: Literal["primary", "fallback"] = "primary"
+    when: dict[CallField, Text] = Field(default_factory=dict[CallField, str])
 
 
 class CacheRule(Document):
@@ -64,6 +67,14 @@ class CacheRule(Document):
 
     exact: bool = True
     ttl_s: Positive = 3600
+
+
+class ShadowRule(Document):
+    """A target that answers a share of the route's calls once more, for nobody to see."""
+
+    upstream: Text
+    model: Text
+    rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1
 
 
 class QualityRule(Document):
@@ -82,6 +93,10 @@ class Route(Document):
     targets: Annotated[list[Target], Field(min_length=1, max_length=100)]
     cache: CacheRule | None = None
     quality: QualityRule | None = None
+    balance: Literal["weight", "least_loaded"] = "weight"
+    sticky: Literal["", "user", "session", "key"] = ""
+    shadow: ShadowRule | None = None
+    on_disconnect: Literal["abort", "drain"] = "abort"
 
     @model_validator(mode="after")
     def _can_serve(self) -> Self:
@@ -98,6 +113,9 @@ class Budget(Document):
     scope: dict[BudgetField, Text] = Field(default_factory=dict[BudgetField, str])
     alert_at: list[Share] = Field(default_factory=lambda: [0.5, 0.8, 1.0])
     block_at: Annotated[Share | None, NoneWord] = 1.0
+    cheaper_at: Annotated[Share | None, NoneWord] = None
+    cheaper_route: str = ""
+    cache_only_at: Annotated[Share | None, NoneWord] = None
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
@@ -147,6 +165,8 @@ class Key(Document):
     team: str = ""
     scopes: Annotated[list[Scope], Field(min_length=1)]
     revoked: bool = False
+    requests_per_minute: Annotated[int | None, NoneWord, Field(ge=0)] = None
+    tokens_per_minute: Annotated[int | None, NoneWord, Field(ge=0)] = None
 
     @model_validator(mode="after")
     def _scopes_once(self) -> Self:
