@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,49 +15,81 @@ from .request import Head
 from .runner import Gone, Summary
 
 _AHEAD = 8  # pieces a worker may be ahead of a slow client
+_PACK = 64 * 1024  # bytes of pieces that travel together at most
 
 Piece = tuple[str | None, Summary] | bytes | EngineError | None
 """The head, then pieces of the body, then None; an error at any place."""
 
 
 class Answer:
-    """One answer on its way from a worker thread (``start``, ``send``, ``end``) to the event loop (``next``)."""
+    """One answer on its way from a worker thread (``start``, ``send``, ``end``) to the event loop (``next``).
+
+    Waking the loop costs more than a small piece does, so pieces travel together where nobody waits for them.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
+        self._arrived: deque[Piece] = deque()
+        self._wake = asyncio.Event()
+        self._packed: list[Piece] = []
+        self._packed_bytes = 0
         self._room = threading.Semaphore(_AHEAD)
-        self._gone = threading.Event()
+        self._gone = False
+        self.ended = False
+        """Whether the worker is done and ``next`` gave its last word."""
 
     def start(self, output_format: str | None, summary: Summary) -> None:
         """See ``runner.Sink``."""
-        self._put((output_format, summary))
+        self._packed.append((output_format, summary))
 
     def send(self, data: bytes) -> None:
         """See ``runner.Sink``; waits while the client is ``_AHEAD`` pieces behind."""
         self._room.acquire()
-        self._put(data)
+        self._packed.append(data)
+        self._packed_bytes += len(data)
+        if self._packed_bytes >= _PACK:
+            self.flush()
+
+    def flush(self) -> None:
+        """See ``runner.Sink``."""
+        if self._gone:
+            raise Gone
+        self._deliver()
 
     def end(self, error: EngineError | None = None) -> None:
-        """No more pieces; with an error, after or instead of them."""
-        self._loop.call_soon_threadsafe(self._pieces.put_nowait, error)
+        """No more pieces; with an error, after or instead of them. Never raises."""
+        self._packed.append(error)
+        self._deliver()
 
     def leave(self) -> None:
         """The client is away: wake a waiting worker, and let it raise ``Gone``."""
-        self._gone.set()
+        self._gone = True
         self._room.release()
 
     async def next(self) -> Piece:
         """The next piece, in order."""
-        piece = await self._pieces.get()
+        while not self._arrived:
+            self._wake.clear()
+            await self._wake.wait()
+        piece = self._arrived.popleft()
         if isinstance(piece, bytes):
             self._room.release()
+        elif not isinstance(piece, tuple):
+            self.ended = True
         return piece
 
-    def _put(self, piece: Piece) -> None:
-        if self._gone.is_set():
-            raise Gone
-        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+    async def drain(self) -> None:
+        """Drop what is left until the worker is done."""
+        while not self.ended:
+            await self.next()
+
+    def _deliver(self) -> None:
+        packed, self._packed, self._packed_bytes = self._packed, [], 0
+        self._loop.call_soon_threadsafe(self._take, packed)
+
+    def _take(self, packed: list[Piece]) -> None:
+        self._arrived.extend(packed)
+        self._wake.set()
 
 
 class Reply:

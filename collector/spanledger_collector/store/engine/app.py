@@ -18,6 +18,7 @@ from .request import Head, read_head, read_request
 from .runner import Gone, Runner
 from .running import Running, Work
 from .settings import EngineSettings
+from .statement import Body
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_WATCH_AFTER_S = 0.02  # most answers are out before it is worth a look whether anybody waits
 _STOP_READS_S = 1.0
 _STOP_WRITES_S = 5.0
 
@@ -127,13 +129,13 @@ class EngineApp:
         taken = 0
         try:
             body = await self._read_body(receive)
-            taken = len(body)
+            taken = sum(map(len, body))
             await self._answer(head, body, reply, receive, work)
         finally:
             self._buffered -= taken
             self._running.remove(work)
 
-    async def _read_body(self, receive: Receive) -> bytes:
+    async def _read_body(self, receive: Receive) -> list[bytes]:
         """The whole body; what it takes is counted in ``_buffered`` until the caller gives it back."""
         pieces: list[bytes] = []
         size = 0
@@ -152,7 +154,7 @@ class EngineApp:
         except BaseException:
             self._buffered -= size
             raise
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return pieces
 
     def _check_size(self, size: int) -> None:
         limit = self._settings.max_body
@@ -164,18 +166,24 @@ class EngineApp:
                 f"requests hold {self._buffered} bytes already (SPANLEDGER_ENGINE_MAX_BUFFERED)",
             )
 
-    async def _answer(self, head: Head, body: bytes, reply: Reply, receive: Receive, work: Work) -> None:
+    async def _answer(self, head: Head, body: Body, reply: Reply, receive: Receive, work: Work) -> None:
         loop = asyncio.get_running_loop()
         answer = Answer(loop)
-        lane = self._inserts if head.inserts or body[:6].upper() == b"INSERT" else self._others
-        job = loop.run_in_executor(lane, self._work, head, body, answer, work)
-        watch = asyncio.create_task(self._watch(receive, answer, work))
+        lane = self._inserts if head.inserts or body[0][:6].upper() == b"INSERT" else self._others
+        lane.submit(self._work, head, body, answer, work)
+        watches: list[asyncio.Task[None]] = []
+        later = loop.call_later(
+            _WATCH_AFTER_S, lambda: watches.append(asyncio.create_task(self._watch(receive, answer, work)))
+        )
         try:
             await reply.write(answer)
         finally:
-            watch.cancel()
-            answer.leave()
-            await job
+            later.cancel()
+            for watch in watches:
+                watch.cancel()
+            if not answer.ended:
+                answer.leave()
+                await answer.drain()
 
     async def _watch(self, receive: Receive, answer: Answer, work: Work) -> None:
         """When the client goes away: free its worker at once, and end the statement unless it writes."""
@@ -185,13 +193,14 @@ class EngineApp:
         if work.reads:
             await asyncio.to_thread(self._running.cancel, [work], _STOP_WRITES_S)
 
-    def _work(self, head: Head, body: bytes, answer: Answer, work: Work) -> None:
+    def _work(self, head: Head, body: Body, answer: Answer, work: Work) -> None:
         """In a worker thread: one statement from its body to the last piece of its answer."""
         error: EngineError | None = None
         try:
             work.check()
-            sent = inflate(body, head.headers.get("content-encoding", ""), self._settings.max_body)
-            request = read_request(head, sent)
+            if encoding := head.headers.get("content-encoding"):
+                body = (inflate(b"".join(body), encoding, self._settings.max_body),)
+            request = read_request(head, body)
             if self._stopping:
                 raise refusal(TOO_MANY_QUERIES, "the server is stopping")
             with self._handles.lease() as handle:

@@ -15,7 +15,7 @@ from typing import cast
 from urllib.parse import parse_qsl
 
 from .errors import AUTHENTICATION_FAILED, BAD_REQUEST, NOT_IMPLEMENTED, refusal
-from .statement import Statement, read_statement
+from .statement import Body, Statement, read_statement
 
 READER = "reader"
 # Parameters of the HTTP interface itself; any other bare word is a setting of the engine.
@@ -121,12 +121,12 @@ def read_head(method: str, query_string: bytes, headers: Iterable[tuple[bytes, b
     return Head(method, params, {name.decode("latin-1"): value.decode("latin-1") for name, value in headers})
 
 
-def read_request(head: Head, body: bytes) -> Request:
+def read_request(head: Head, body: Body) -> Request:
     """Make a request of a head and its inflated body; raises ``EngineError`` for what is not supported."""
     params = dict(head.params)
     if head.headers.get("content-type", "").startswith("multipart/form-data"):
-        params |= _form_fields(head.headers["content-type"], body)
-        body = b""
+        params |= _form_fields(head.headers["content-type"], b"".join(body))
+        body = ()
     if "session_id" in params:
         raise refusal(
             NOT_IMPLEMENTED,

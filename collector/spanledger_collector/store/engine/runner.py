@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from .running import Running, Work
 _APPEND = 4 * 1024 * 1024  # bytes given to the engine at once
 _PIECE = 1024 * 1024  # bytes of a whole answer sent at once
 _HOLD = 8 * 1024 * 1024  # bytes of an answer held back for a client that waits for its end
+_PACK = 64 * 1024  # bytes of an answer sent together: ClickHouse itself waits for 1 MiB
 _KILL_PATIENCE_S = 10.0
 _KILL_LOOKS = 5
 
@@ -32,8 +34,11 @@ class Summary:
 
     def as_header(self) -> str:
         """JSON whose numbers are strings, as ClickHouse writes it."""
-        names = ("read_rows", "read_bytes", "written_rows", "written_bytes", "elapsed_ns")
-        return json.dumps({name: str(getattr(self, name)) for name in names}, separators=(",", ":"))
+        return (
+            f'{{"read_rows":"{self.read_rows}","read_bytes":"{self.read_bytes}",'
+            f'"written_rows":"{self.written_rows}","written_bytes":"{self.written_bytes}",'
+            f'"elapsed_ns":"{self.elapsed_ns}"}}'
+        )
 
 
 class Sink(Protocol):
@@ -44,7 +49,11 @@ class Sink(Protocol):
         ...
 
     def send(self, data: bytes) -> None:
-        """The next piece of the body."""
+        """The next piece of the body; it may be kept until there is more of it, or the end."""
+        ...
+
+    def flush(self) -> None:
+        """Let the client have what was sent."""
         ...
 
 
@@ -115,12 +124,13 @@ class Runner:
             return with_processes(statement, self._running.processes())
         return statement.sql
 
-    def _insert(self, data: bytes | memoryview) -> None:
+    def _insert(self, data: Iterable[bytes | memoryview]) -> None:
         statement, connection = self._request.statement, self._handle.connection
         stream = connection.send_insert(statement.sql, statement.format)
         try:
-            for start in range(0, len(data), _APPEND):
-                connection.insert_append(stream, bytes(data[start : start + _APPEND]))
+            for piece in data:
+                for start in range(0, len(piece), _APPEND):
+                    connection.insert_append(stream, bytes(piece[start : start + _APPEND]))
             result = connection.insert_done(stream)
         except RuntimeError:
             connection.insert_cancel(stream)
@@ -141,7 +151,7 @@ class Runner:
     def _stream(self, sql: str) -> None:
         request, connection = self._request, self._handle.connection
         held: list[bytes] = []
-        room = _HOLD if request.waits_for_end else 0
+        room = _HOLD if request.waits_for_end else _PACK
         started = False
         stream = connection.send_query(sql, request.output_format, params=request.bound)
         try:
@@ -149,16 +159,17 @@ class Runner:
                 held.append(piece.bytes())
                 room -= len(held[-1])
                 if room <= 0:
-                    self._flush(None if started else _summary(piece), held)
-                    started = True
+                    self._give(None if started else _summary(piece), held)
+                    self._sink.flush()
+                    started, room = True, _PACK
         except Gone:
             connection.streaming_cancel_query(stream)
             raise
         if not started and not held:
             held.append(self._no_rows(sql))
-        self._flush(None if started else _summary(piece), held)
+        self._give(None if started else _summary(piece), held)
 
-    def _flush(self, summary: Summary | None, held: list[bytes]) -> None:
+    def _give(self, summary: Summary | None, held: list[bytes]) -> None:
         if summary is not None:
             self._sink.start(self._request.output_format, summary)
         for data in held:

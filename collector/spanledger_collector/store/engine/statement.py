@@ -6,7 +6,7 @@ Only what the HTTP interface itself must know is read here; meaning is left to t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 # Formats whose pieces, one after another, are the same format again, so that they can be streamed.
@@ -24,6 +24,9 @@ STREAMABLE = frozenset(
     }
 )
 _READS = frozenset({"SELECT", "WITH", "("})
+Body = Sequence[bytes]
+"""A request's body in the pieces in which it came."""
+
 _HEAD = 64 * 1024  # bytes of a body in which an INSERT's data should begin
 _TOKEN = re.compile(
     r"""
@@ -47,14 +50,14 @@ class Statement:
         sql: What the engine is given; for an insert with data, without its ``FORMAT``.
         verb: The first word, in capitals; ``(`` for a bracketed SELECT; empty for no statement.
         format: The format the statement itself names; empty for none.
-        data: An insert's rows in ``format``; None for any other statement.
+        data: An insert's rows in ``format``, in pieces; None for any other statement.
         format_at: Where that ``FORMAT`` begins in ``sql``; -1 for none.
     """
 
     sql: str
     verb: str
     format: str
-    data: bytes | memoryview | None = None
+    data: tuple[bytes | memoryview, ...] | None = None
     format_at: int = -1
 
     def sql_without_format(self) -> str:
@@ -77,40 +80,53 @@ class Statement:
         return self.reads or self.verb in ("SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK")
 
 
-def read_statement(query: str, body: bytes) -> Statement:
+def read_statement(query: str, body: Body) -> Statement:
     """Put URL and body together as ClickHouse does.
 
     ``query`` is the URL's or form's SQL. An insert's body is data and stays bytes; for any other
     statement the body continues the SQL. Raises ``UnicodeDecodeError`` where SQL is not UTF-8.
     """
-    if not query and _verb(_head(body)) == "INSERT":
-        return _insert_in_body(body)
-    if _verb(query) == "INSERT":
+    if not query:
+        first, rest = _first(body)
+        if _verb(_as_characters(first[:_HEAD])) == "INSERT":
+            return _insert_in_body(first, rest)
+    elif _verb(query) == "INSERT":
         return _insert_by_url(query, body)
-    sql = "\n".join(part for part in (query, body.decode()) if part)
+    sql = "\n".join(part for part in (query, b"".join(body).decode()) if part)
     name, at = _trailing_format(sql)
     return Statement(sql, _verb(sql), name, format_at=at)
 
 
-def _head(body: bytes) -> str:
-    """The beginning of a body, each byte a character, so that places in it are places in the body."""
-    return body[:_HEAD].decode("latin-1")
+def _first(body: Body) -> tuple[bytes, Body]:
+    """A piece in which an INSERT's data should begin, and the pieces after it."""
+    size = 0
+    for count, piece in enumerate(body, 1):
+        size += len(piece)
+        if size >= _HEAD:
+            return (piece if count == 1 else b"".join(body[:count])), body[count:]
+    return b"".join(body), ()
 
 
-def _insert_by_url(query: str, body: bytes) -> Statement:
+def _as_characters(raw: bytes) -> str:
+    """Each byte a character, so that places in the text are places in the bytes."""
+    return raw.decode("latin-1")
+
+
+def _insert_by_url(query: str, body: Body) -> Statement:
     end, name, start = _insert_head(query)
     if end < 0:  # INSERT ... SELECT: all of it is SQL
-        return Statement(query + ("\n" + body.decode() if body else ""), "INSERT", "")
-    return Statement(query[:end], "INSERT", name, query[start:].encode() + body)
+        return Statement("\n".join(part for part in (query, b"".join(body).decode()) if part), "INSERT", "")
+    return Statement(query[:end], "INSERT", name, (query[start:].encode(), *body))
 
 
-def _insert_in_body(body: bytes) -> Statement:
-    end, name, start = _insert_head(_head(body))
-    if start >= min(len(body), _HEAD) and len(body) > _HEAD:  # the data begins beyond the head
-        end, name, start = _insert_head(body.decode("latin-1"))
+def _insert_in_body(first: bytes, rest: Body) -> Statement:
+    end, name, start = _insert_head(_as_characters(first[:_HEAD]))
+    if start >= min(len(first), _HEAD) and (rest or len(first) > _HEAD):  # the data begins later
+        first, rest = b"".join((first, *rest)), ()
+        end, name, start = _insert_head(_as_characters(first))
     if end < 0:
-        return Statement(body.decode(), "INSERT", "")
-    return Statement(body[:end].decode(), "INSERT", name, memoryview(body)[start:])
+        return Statement(b"".join((first, *rest)).decode(), "INSERT", "")
+    return Statement(first[:end].decode(), "INSERT", name, (memoryview(first)[start:], *rest))
 
 
 def _insert_head(text: str) -> tuple[int, str, int]:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from spanledger_collector.store.engine.errors import EngineError
-from spanledger_collector.store.engine.request import Head, read_head, read_request
+from spanledger_collector.store.engine.request import Head, Request, read_head, read_request
 
 
 def head(method: str = "POST", headers: dict[str, str] | None = None, **params: str) -> Head:
@@ -16,8 +16,12 @@ def head(method: str = "POST", headers: dict[str, str] | None = None, **params: 
     return read_head(method, urlencode(params).encode(), pairs)
 
 
+def read(request_head: Head, body: bytes) -> Request:
+    return read_request(request_head, [body])
+
+
 def test_parameters_are_told_apart_from_settings_and_reserved_names() -> None:
-    request = read_request(
+    request = read(
         head(
             database="d", max_threads="2", param_a="x", query_id="q", wait_end_of_query="1", log_comment="c"
         ),
@@ -40,7 +44,7 @@ def test_parameters_are_told_apart_from_settings_and_reserved_names() -> None:
 def test_readers_and_links_run_in_the_engines_readonly_mode(
     method: str, params: dict[str, str], user: str, mode: str
 ) -> None:
-    request = read_request(head(method, {"x-clickhouse-user": user}, **params), b"SELECT 1")
+    request = read(head(method, {"x-clickhouse-user": user}, **params), b"SELECT 1")
     assert request.readonly == mode
 
 
@@ -85,7 +89,7 @@ def form(*parts: tuple[str, str | None, bytes]) -> tuple[Head, bytes]:
 
 
 def test_a_form_carries_statement_and_parameters() -> None:
-    request = read_request(
+    request = read(
         *form(("query", None, "SELECT {a:String} -- ü".encode()), ("param_a", None, "x\\ny\u2028ß".encode()))
     )
     assert request.statement.sql == "SELECT {a:String} -- ü"
@@ -106,5 +110,5 @@ def test_what_is_not_supported_is_refused_with_a_reason(
     request_head: Head, body: bytes, code: int, word: str
 ) -> None:
     with pytest.raises(EngineError, match=word) as refused:
-        read_request(request_head, body)
+        read(request_head, body)
     assert refused.value.code == code

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spanledger_collector.store.engine.statement import Statement, read_statement
+from spanledger_collector.store.engine import statement as module
+from spanledger_collector.store.engine.statement import Statement
 
 
+def read_statement(query: str, body: bytes, pieces: int = 1) -> Statement:
+    """The statement of a body that came in so many pieces, its data in one."""
+    size = len(body) // pieces + 1
+    read = module.read_statement(query, [body[at : at + size] for at in range(0, len(body), size)])
+    return read if read.data is None else replace(read, data=(b"".join(read.data),))
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7])
 @pytest.mark.parametrize(
     ("query", "body", "sql", "name", "data"),
     [
@@ -33,9 +44,10 @@ from spanledger_collector.store.engine.statement import Statement, read_statemen
         ),
     ],
 )
-def test_an_insert_is_cut_before_its_data(query: str, body: bytes, sql: str, name: str, data: bytes) -> None:
-    statement = read_statement(query, body)
-    assert statement == Statement(sql, "INSERT", name, data)
+def test_an_insert_is_cut_before_its_data(
+    query: str, body: bytes, sql: str, name: str, data: bytes, pieces: int
+) -> None:
+    assert read_statement(query, body, pieces) == Statement(sql, "INSERT", name, (data,))
 
 
 @pytest.mark.parametrize("sql", ["INSERT INTO t SELECT 1 FORMAT Null", "INSERT INTO t WITH 1 AS a SELECT a"])
@@ -72,12 +84,12 @@ def test_what_follows_a_format_can_be_cut_off() -> None:
     assert read_statement("", b"SELECT 1 FORMAT Native").sql_without_format() == "SELECT 1"
 
 
-@given(st.binary(max_size=300), st.sampled_from(["Native", "RowBinary", "CSV"]))
-def test_no_byte_of_an_inserts_data_is_lost(data: bytes, name: str) -> None:
-    by_url = read_statement(f"INSERT INTO t (a) FORMAT {name}", data)
-    assert by_url.data == data
-    by_body = read_statement("", f"INSERT INTO t (a) FORMAT {name}\n".encode() + b"x" + data)
-    assert by_body.data == b"x" + data
+@given(st.binary(max_size=300), st.sampled_from(["Native", "RowBinary", "CSV"]), st.integers(1, 9))
+def test_no_byte_of_an_inserts_data_is_lost(data: bytes, name: str, pieces: int) -> None:
+    by_url = read_statement(f"INSERT INTO t (a) FORMAT {name}", data, pieces)
+    assert by_url.data == (data,)
+    by_body = read_statement("", f"INSERT INTO t (a) FORMAT {name}\n".encode() + b"x" + data, pieces)
+    assert by_body.data == (b"x" + data,)
 
 
 @given(st.text(max_size=200))
@@ -89,5 +101,6 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
 def test_an_insert_whose_head_is_very_long_is_cut_at_its_data() -> None:
     columns = ", ".join(f"column_{number}" for number in range(9000))
     body = f"INSERT INTO t ({columns}) FORMAT TSV\n".encode() + b"\xff" * 100_000
-    statement = read_statement("", body)
-    assert statement == Statement(f"INSERT INTO t ({columns}) ", "INSERT", "TSV", b"\xff" * 100_000)
+    for pieces in (1, 2, 3, 50):
+        statement = read_statement("", body, pieces)
+        assert statement == Statement(f"INSERT INTO t ({columns}) ", "INSERT", "TSV", (b"\xff" * 100_000,))
