@@ -44,7 +44,9 @@ class Answer:
 
     def send(self, data: bytes) -> None:
         """See ``runner.Sink``; waits while the client is ``_AHEAD`` pieces behind."""
-        self._room.acquire()
+        if not self._room.acquire(blocking=False):
+            self.flush()  # what is packed is what the client must have before there is room
+            self._room.acquire()
         self._packed.append(data)
         self._packed_bytes += len(data)
         if self._packed_bytes >= _PACK:

@@ -32,6 +32,16 @@ class Summary:
     written_bytes: int = 0
     elapsed_ns: int = 0
 
+    def with_piece(self, piece: Result) -> Summary:
+        """Together with what the engine says of the next piece, whose counts are its own."""
+        return Summary(
+            read_rows=self.read_rows + piece.storage_rows_read(),
+            read_bytes=self.read_bytes + piece.storage_bytes_read(),
+            written_rows=self.written_rows + piece.rows_written(),
+            written_bytes=self.written_bytes + piece.bytes_written(),
+            elapsed_ns=max(self.elapsed_ns, int(piece.elapsed() * 1e9)),
+        )
+
     def as_header(self) -> str:
         """JSON whose numbers are strings, as ClickHouse writes it."""
         return (
@@ -135,13 +145,13 @@ class Runner:
         except RuntimeError:
             connection.insert_cancel(stream)
             raise
-        self._sink.start(None, _summary(result))
+        self._sink.start(None, Summary().with_piece(result))
 
     def _whole(self, sql: str) -> None:
         request = self._request
         result = self._handle.connection.query(sql, request.output_format, params=request.bound)
         returns_rows = result.size() > 0 or request.statement.returns_rows
-        self._sink.start(request.output_format if returns_rows else None, _summary(result))
+        self._sink.start(request.output_format if returns_rows else None, Summary().with_piece(result))
         answer = result.get_memview().view()
         if not answer and returns_rows:
             answer = memoryview(self._no_rows(sql))
@@ -152,14 +162,16 @@ class Runner:
         request, connection = self._request, self._handle.connection
         held: list[bytes] = []
         room = _HOLD if request.waits_for_end else _PACK
+        summary = Summary()
         started = False
         stream = connection.send_query(sql, request.output_format, params=request.bound)
         try:
             while (piece := connection.streaming_fetch_result(stream)).rows_read():
                 held.append(piece.bytes())
+                summary = summary.with_piece(piece)
                 room -= len(held[-1])
                 if room <= 0:
-                    self._give(None if started else _summary(piece), held)
+                    self._give(None if started else summary, held)
                     self._sink.flush()
                     started, room = True, _PACK
         except Gone:
@@ -167,14 +179,14 @@ class Runner:
             raise
         if not started and not held:
             held.append(self._no_rows(sql))
-        self._give(None if started else _summary(piece), held)
+        self._give(None if started else summary.with_piece(piece), held)
 
     def _give(self, summary: Summary | None, held: list[bytes]) -> None:
         if summary is not None:
             self._sink.start(self._request.output_format, summary)
-        for data in held:
-            self._sink.send(data)
-        held.clear()
+        if held:
+            self._sink.send(b"".join(held))
+            held.clear()
 
     def _no_rows(self, sql: str) -> bytes:
         """The engine says nothing at all for no rows; a Native client still needs the columns."""
@@ -212,13 +224,3 @@ class Runner:
             if len(works) == len(rows):
                 break
         return works
-
-
-def _summary(result: Result) -> Summary:
-    return Summary(
-        read_rows=result.storage_rows_read(),
-        read_bytes=result.storage_bytes_read(),
-        written_rows=result.rows_written(),
-        written_bytes=result.bytes_written(),
-        elapsed_ns=int(result.elapsed() * 1e9),
-    )

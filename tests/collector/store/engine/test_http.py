@@ -109,6 +109,14 @@ def test_a_full_queue_answers_503_while_inserts_have_threads_of_their_own(tmp_pa
     assert sorted(ended) == ["202"] * 3 + ["394"] * 3  # what waited, and what ran
 
 
+@pytest.mark.parametrize("waits", [0, 1])
+def test_an_answer_of_many_small_blocks_arrives_whole_and_is_summed_up(engine: Engine, waits: int) -> None:
+    params = {"max_block_size": 10, "wait_end_of_query": waits}
+    answer = request(engine.url, "SELECT number FROM numbers(20000)", params=params)
+    assert answer.body.count(b"\n") == 20_000
+    assert json.loads(answer.headers["x-clickhouse-summary"])["read_rows"] == "20000" or not waits
+
+
 def test_an_answer_tells_its_format_its_query_and_its_work(engine: Engine) -> None:
     answer = request(
         engine.url, "SELECT number FROM numbers(1000) FORMAT JSONEachRow", params={"query_id": "told"}
