@@ -161,6 +161,20 @@ class AnswerRelevancy(JudgedScorer):
         return max(0.0, value), "; ".join(found.questions)
 
 
+@dataclass(kw_only=True)
+class ContextRelevance(JudgedScorer):
+    """Mean cosine between the question and each context, by the judge's embedding model."""
+
+    name: str = "context_relevance"
+    needs: tuple[str, ...] = ("question", "contexts")
+
+    async def measure(self, case: Case) -> tuple[float, str]:
+        """One call for the vectors; no verdict is asked for."""
+        own, *others = await self.judge.embed([case.question, *case.contexts])
+        found = [max(0.0, cosine(own, other)) for other in others]
+        return sum(found) / len(found), ", ".join(f"{value:.3f}" for value in found)
+
+
 def average_precision(relevant: Sequence[bool]) -> float:
     """Mean of precision@k over the ranks k of relevant items; 0 when none is."""
     hits = 0
