@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import fcntl
 import logging
 import os
@@ -13,7 +12,6 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -22,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from spanledger_collector.store.settings import load_settings
 
+from .library import prepare_process
 from .settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 EXIT_REFUSED = 1
 _PIECE = 1024 * 1024  # bytes of a body given to the application at once
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def command(argv: list[str]) -> int:
@@ -79,31 +77,13 @@ def _lock(settings: EngineSettings) -> Generator[None]:
 
 
 def _open(settings: EngineSettings) -> EngineApp:
-    _clean_start(settings.data)
-    _keep_heap()
+    prepare_process(settings.data.parent / "engine.cwd", settings.memory)
     from .app import EngineApp
 
     try:
         return EngineApp(settings)
     except RuntimeError as refused:
         raise _Refused(f"the data in SPANLEDGER_HOME={settings.home} cannot be opened: {refused}") from None
-
-
-def _clean_start(data: Path) -> None:
-    """The engine reads ``config.xml`` in its working directory and the machine's time zone: neither is ours."""
-    work = data.parent / "engine.cwd"
-    work.mkdir(exist_ok=True)
-    os.chdir(work)
-    os.environ["TZ"] = "UTC"
-
-
-def _keep_heap() -> None:
-    """Let glibc keep freed memory: bodies of many MiB come and go, and faulting their pages in again was half
-    of what receiving them cost. Elsewhere than on glibc nothing is changed."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_TRIM_THRESHOLD, 64 * 1024 * 1024)
-        mallopt(_M_MMAP_THRESHOLD, 32 * 1024 * 1024)
 
 
 def _config(app: EngineApp) -> uvicorn.Config:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import queue
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol, cast
+
+from .library import load_engine
 
 
 class View(Protocol):
@@ -50,6 +54,11 @@ class Connection(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
+@cache
+def _engine() -> ModuleType:
+    return load_engine()
+
+
 class Handle:
     """One engine connection that remembers its database and settings, so that a change costs one call.
 
@@ -64,10 +73,8 @@ class Handle:
         self._open()
 
     def _open(self) -> None:
-        from chdb import _chdb
-
         # The wheel's stub names only its user-defined functions.
-        self.connection = cast(Connection, vars(_chdb)["connect"](str(self._path)))
+        self.connection = cast(Connection, vars(_engine())["connect"](str(self._path)))
         self._database = "default"
         self._readonly = ""
         self._settings: dict[str, str] = {}

@@ -8,6 +8,8 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .library import physical_memory
+
 _MIB = 1024 * 1024
 
 
@@ -32,6 +34,8 @@ class EngineSettings(BaseSettings):
 
     max_buffered: int = Field(1024 * _MIB, ge=1)
     """Bytes of all requests held at once; further ones are answered 503."""
+    memory: int = Field(default_factory=lambda: physical_memory() // 2, ge=512 * _MIB)
+    """Bytes the engine may use in all; half of the machine's where it is not said."""
     statement_memory: int = Field(2048 * _MIB, ge=64 * _MIB)
     """Bytes one statement may use in the engine (``max_memory_usage``)."""
 

@@ -55,6 +55,15 @@ def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
     assert (code, f"port {port}" in said, "SPANLEDGER_ENGINE_PORT" in said) == (1, True, True)
 
 
+def test_the_engine_keeps_within_the_memory_it_is_given(tmp_path: Path, engines: list[Engine]) -> None:
+    engines.append(start_engine(tmp_path, memory=700_000_000))
+    asked = "SELECT value FROM system.server_settings WHERE name IN ('max_server_memory_usage', 'mark_cache_size')"
+    assert sorted(request(engines[0].url, asked).text.split()) == ["43750000", "700000000"]
+    greedy = request(engines[0].url, "SELECT length(groupArray(number)) FROM numbers(300000000)")
+    assert greedy.headers["x-clickhouse-exception-code"] == "241"
+    assert request(engines[0].url, "SELECT 1").text == "1\n"
+
+
 @pytest.mark.parametrize(
     ("env", "words"),
     [

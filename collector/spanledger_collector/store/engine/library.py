@@ -1,0 +1,84 @@
+"""The chdb wheel in; its engine, configured for a server, out."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+_EXTENSION = "_chdb.abi3.so"
+_DEEPBIND = 0x00008  # RTLD_DEEPBIND of dlfcn.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_MIB = 1024 * 1024
+
+
+def load_engine() -> ModuleType:
+    """The wheel's extension module, without the package around it.
+
+    Importing the package brings numpy and pyarrow and opens an engine in memory: 170 ms of CPU and 50 MiB that a
+    server has no use for. A wheel that is laid out otherwise is imported as usual.
+    """
+    package = importlib.util.find_spec("chdb")
+    folder = Path(package.origin).parent if package is not None and package.origin else Path()
+    path = folder / _EXTENSION
+    if "chdb" in sys.modules or not path.is_file():
+        from chdb import _chdb
+
+        return _chdb
+    if sys.platform == "linux":
+        # As the package does: its C++ must find its own allocator before any other library's.
+        ctypes.CDLL(str(path), mode=sys.getdlopenflags() | _DEEPBIND)
+    name = "chdb._chdb"
+    loader = importlib.machinery.ExtensionFileLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def prepare_process(work: Path, memory: int) -> None:
+    """Settle what the engine takes from its process: working directory, time zone and heap.
+
+    The engine reads ``config.xml`` where it stands: it shall find ours and nobody else's. ``memory`` is the number
+    of bytes it may use in all.
+    """
+    work.mkdir(exist_ok=True)
+    (work / "config.xml").write_text(server_config(memory))
+    os.chdir(work)
+    os.environ["TZ"] = "UTC"
+    _keep_heap()
+
+
+def server_config(memory: int) -> str:
+    """The engine's ``config.xml``: a bound on all memory, and caches in proportion to it."""
+    cache = max(memory // 16, 16 * _MIB)
+    caches = (
+        "mark_cache_size",
+        "primary_index_cache_size",
+        "index_mark_cache_size",
+        "text_index_tokens_cache_size",
+        "text_index_header_cache_size",
+        "text_index_postings_cache_size",
+    )
+    lines = [f"  <max_server_memory_usage>{memory}</max_server_memory_usage>"]
+    lines += [f"  <{name}>{cache}</{name}>" for name in caches]
+    return "\n".join(["<clickhouse>", *lines, "</clickhouse>", ""])
+
+
+def physical_memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _keep_heap() -> None:
+    """Let glibc keep freed memory: bodies of many MiB come and go, and faulting their pages in again was half
+    of what receiving them cost. Elsewhere than on glibc nothing is changed."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, 64 * _MIB)
+        mallopt(_M_MMAP_THRESHOLD, 32 * _MIB)
