@@ -43,7 +43,13 @@ def get(settings: Settings, path: str, timeout_s: float = 3.0) -> Any:
 
 
 def request(
-    settings: Settings, method: str, path: str, body: bytes | None = None, *, timeout_s: float = 3.0
+    settings: Settings,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    *,
+    content_type: str = "application/json",
+    timeout_s: float = 3.0,
 ) -> tuple[int, bytes]:
     """One request; the status and the body of the answer.
 
@@ -55,7 +61,7 @@ def request(
     connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
     headers = {"accept": "application/json", "user-agent": "spanledger"}
     if body is not None:
-        headers["content-type"] = "application/json"
+        headers["content-type"] = content_type
     if settings.key:
         headers["authorization"] = f"Bearer {settings.key}"
     try:

@@ -36,6 +36,19 @@ def destination(settings: Settings) -> Path:
     return settings.journal_dir / digest[:16]
 
 
+def waiting(directory: Path) -> tuple[int, int]:
+    """How many spans wait in a folder, and the bytes of its files."""
+    spans = size = 0
+    for path in sorted(directory.glob(f"*{SUFFIX}")):
+        segment = Segment.open(path)
+        if segment is not None:
+            words = segment.words
+            spans += max(words[COUNT] - words[SHIPPED_COUNT] - words[REJECTED] - words[EXPIRED], 0)
+            size += segment.size
+            segment.close()
+    return spans, size
+
+
 class JournalFull(Exception):
     """The folder holds as much as it may."""
 

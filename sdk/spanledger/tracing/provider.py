@@ -51,6 +51,12 @@ class LedgerProvider(trace.TracerProvider):
         self.plain = self.rate >= 1 and not self.processors
         """Whether a finished span goes straight to the recorder."""
 
+    def use_sources(self, clock: ids.Clock, bits: ids.Bits) -> None:
+        """Take time and ids from these from now on (for tests)."""
+        self.clock, self.bits = clock, bits
+        for tracer in self._tracers.values():
+            tracer.clock, tracer.bits = clock, bits
+
     def get_tracer(
         self,
         instrumenting_module_name: str,
