@@ -28,14 +28,14 @@ _USAGE: Final = {
 }
 
 
-def begin(rt: Runtime, name: str, kind: int = INTERNAL) -> trace.Span:
-    """Start a span below the current one, without making it current."""
+def begin(rt: Runtime, name: str, kind: int = INTERNAL, start_time: int | None = None) -> trace.Span:
+    """Start a span below the current one, now or at ``start_time`` ns, without making it current."""
     if rt.ledger is not None:
-        span = rt.ledger.begin(name, kind, variable.get().get(KEY))
+        span = rt.ledger.begin(name, kind, variable.get().get(KEY), start_time)
         for processor in rt.ledger.provider.processors:
             processor.on_start(span, None)
         return span
-    return rt.tracer.start_span(name, kind=_SPAN_KINDS[kind])
+    return rt.tracer.start_span(name, kind=_SPAN_KINDS[kind], start_time=start_time)
 
 
 def fail(span: trace.Span, error: BaseException) -> None:

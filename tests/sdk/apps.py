@@ -91,8 +91,7 @@ def fork_before_use(count: int) -> None:
 
 
 def processes(count: int) -> None:
-    for method in ("fork", "spawn"):
-        context = multiprocessing.get_context(method)
+    for context in (multiprocessing.get_context("fork"), multiprocessing.get_context("spawn")):
         children = [context.Process(target=burst, args=(count // 4,)) for _ in range(2)]
         for child in children:
             child.start()

@@ -29,6 +29,8 @@ logger = logging.getLogger("spanledger")
 Json = dict[str, Any]
 ReadBody = Callable[[Json], Answer]
 ReadEvent = Callable[[Answer, Json], EventKind]
+Endpoint = tuple[str, ReadBody, ReadEvent]
+"""Operation, reader of a whole body, reader of one stream event."""
 
 
 def _completion_body(body: Json) -> Answer:
@@ -46,14 +48,14 @@ def _completion_event(answer: Answer, event: Json) -> EventKind:
     )
 
 
-ENDPOINTS: Final[dict[str, tuple[str, ReadBody, ReadEvent]]] = {
+ENDPOINTS: Final[dict[str, Endpoint]] = {
     "/chat/completions": ("chat", chat.read_body, chat.read_event),
     "/responses": ("chat", responses.read_body, responses.read_event),
     "/messages": ("chat", messages.read_body, messages.read_event),
     "/embeddings": ("embeddings", chat.read_body, chat.read_event),
     "/completions": ("text_completion", _completion_body, _completion_event),
 }
-"""By the end of the path: operation, reader of a body, reader of a stream event."""
+"""By the end of the path."""
 
 _PROVIDERS: Final = {
     "api.openai.com": "openai", "openai.azure.com": "azure.ai.openai", "api.anthropic.com": "anthropic",
@@ -72,7 +74,7 @@ def provider_of(host: str, default: str) -> str:
     return default
 
 
-def endpoint_of(path: str) -> tuple[str, ReadBody, ReadEvent] | None:
+def endpoint_of(path: str) -> Endpoint | None:
     """What kind of call a path is; None for one that is not recorded."""
     path = path.partition("?")[0].rstrip("/")
     for ending, endpoint in ENDPOINTS.items():
@@ -92,26 +94,24 @@ class ModelCall:
     def __init__(
         self,
         rt: Runtime,
-        endpoint: tuple[str, ReadBody, ReadEvent],
-        body: Mapping[str, Any],
-        *,
-        provider: str,
-        host: str,
+        endpoint: Endpoint,
+        facts: Mapping[str, Any],
+        content: Callable[[], Mapping[str, Any]],
     ) -> None:
+        """Start the span. ``content`` is called only where content is recorded."""
         self.operation, self._read_body, self._read_event = endpoint
-        self.streaming = bool(body.get("stream"))
         self.done = False
         self._answer = Answer()
         self._body: list[bytes] = []
         self._splitter: sse.EventSplitter | None = None
         self._decoder: Any = None
         self._first_ns = 0
-        self.span = active.begin(rt, f"{self.operation} {body.get('model') or ''}".rstrip(), active.CLIENT)
-        facts = request_facts(self.operation, body)
-        facts[semconv.PROVIDER], facts[semconv.SERVER_ADDRESS] = provider, host
+        self.streaming = False
+        model = facts.get(semconv.REQUEST_MODEL) or ""
+        self.span = active.begin(rt, f"{self.operation} {model}".rstrip(), active.CLIENT)
+        set_facts(self.span, {semconv.OPERATION: self.operation, **facts})
         if rt.content:
-            facts |= request_content(self.operation, body)
-        set_facts(self.span, facts)
+            set_facts(self.span, content())
         self._started = time.perf_counter_ns()
 
     def context(self, native_scope: str = "") -> Context:
@@ -132,7 +132,7 @@ class ModelCall:
                 self.span, {semconv.BILLABLE: False, semconv.BILLABLE_REASON: "recorded by the gateway"}
             )
         if "text/event-stream" in headers.get("content-type", ""):
-            self._splitter = sse.EventSplitter()
+            self._splitter, self.streaming = sse.EventSplitter(), True
         encoding = headers.get("content-encoding", "")
         if encoding in ("gzip", "deflate"):
             self._decoder = zlib.decompressobj(47 if encoding == "gzip" else 15)
@@ -154,9 +154,13 @@ class ModelCall:
         if data == b"[DONE]":
             self._answer.ended = True
         elif data:
-            kind = self._read_event(self._answer, orjson.loads(data))
-            if kind == "content" and not self._first_ns:
-                self._first_ns = time.perf_counter_ns()
+            self.event(orjson.loads(data))
+
+    def event(self, event: Json) -> None:
+        """One event of a streamed answer."""
+        self.streaming = True
+        if self._read_event(self._answer, event) == "content" and not self._first_ns:
+            self._first_ns = time.perf_counter_ns()
 
     def body(self, data: bytes, error: BaseException | None = None) -> None:
         """The whole decoded body at once; the call is over."""
@@ -175,17 +179,17 @@ class ModelCall:
         self.span.end()
 
     def _finish(self, error: BaseException | None, closed_early: bool) -> None:
-        if self._body and self._splitter is None:
+        if self._body and not self.streaming:
             self._answer = self._read_body(orjson.loads(b"".join(self._body)))
         answer = self._answer
         facts = answer_facts(answer)
-        if self._splitter is not None:
+        if self.streaming:
             facts |= self._pace(answer)
             facts[semconv.STREAM] = True
         if runtime.current().content and answer.choices:
             facts[semconv.OUTPUT_MESSAGES] = snapshot.dumps(answer.messages())
         untold = error is None and answer.error is None  # nobody said why the stream is over
-        if untold and self._splitter is not None and not answer.finished:
+        if untold and self.streaming and not answer.finished:
             facts[semconv.STATUS] = "cancelled" if closed_early else "cut"
         set_facts(self.span, facts)
         if error is not None:
@@ -217,12 +221,11 @@ def set_facts(span: trace.Span, facts: Mapping[str, Any]) -> None:
         span.set_attributes(told)
 
 
-def request_facts(operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request says beside its content."""
+def request_facts(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request to OpenAI or Anthropic says beside its content."""
     limit = body.get("max_completion_tokens") or body.get("max_output_tokens") or body.get("max_tokens")
     user = body.get("user") or _of(body.get("metadata"), "user_id")
     return {
-        semconv.OPERATION: operation,
         semconv.REQUEST_MODEL: body.get("model"),
         semconv.TEMPERATURE: body.get("temperature"),
         semconv.TOP_P: body.get("top_p"),
@@ -238,7 +241,7 @@ def _of(value: object, name: str) -> object:
 
 
 def request_content(operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request asks the model: messages, instructions, tools."""
+    """What a request to OpenAI or Anthropic asks the model: messages, instructions, tools."""
     if operation == "embeddings":
         return {semconv.INPUT: snapshot.dumps(body.get("input"))}
     asked = body.get("messages")

@@ -16,8 +16,8 @@ from typing import Any, Final, cast
 
 from opentelemetry import context as otel_context
 
-from spanledger import propagation, runtime
-from spanledger.wrappers.model_call import ModelCall, endpoint_of, provider_of
+from spanledger import propagation, runtime, semconv
+from spanledger.wrappers.model_call import ModelCall, endpoint_of, provider_of, request_content, request_facts
 from spanledger.wrappers.tee import kind_of, show
 
 logger = logging.getLogger("spanledger")
@@ -77,15 +77,12 @@ def _begin(client: Any, vendor: str, options: Any) -> ModelCall | None:
         rt = runtime.current()
         if endpoint is None or not rt.enabled:
             return None
-        body: Any = options.json_data
+        asked: object = options.json_data
+        body = cast(Mapping[str, Any], asked if isinstance(asked, Mapping) else {})
         host = str(client.base_url.host)
-        call = ModelCall(
-            rt,
-            endpoint,
-            cast(Mapping[str, Any], body) if isinstance(body, Mapping) else {},
-            provider=provider_of(host, vendor),
-            host=host,
-        )
+        facts = request_facts(body)
+        facts[semconv.PROVIDER], facts[semconv.SERVER_ADDRESS] = provider_of(host, vendor), host
+        call = ModelCall(rt, endpoint, facts, lambda: request_content(endpoint[0], body))
         given = _headers(options)
         if propagation.HEADER not in {name.lower() for name in given}:
             options.headers = {**given, propagation.HEADER: call.traceparent}
