@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.engine`: start-up, overhead, idle cost, and a soak of ten minutes."""
+"""`python -m tests.benchmarks.engine`: start-up, overhead, idle cost, a soak of ten minutes, a hundred kills."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.benchmarks.engine.crash import crash
 from tests.benchmarks.engine.overhead import overhead
 from tests.benchmarks.engine.soak import soak
 from tests.benchmarks.process import cpu_s, rss_bytes
@@ -32,6 +33,7 @@ def main() -> int:
     """Run all, print a table, 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.engine", description=__doc__)
     parser.add_argument("--soak-s", type=float, default=600, help="seconds of the soak; 0 leaves it out")
+    parser.add_argument("--kills", type=int, default=100, help="kill -9 so often; 0 leaves it out")
     options = parser.parse_args()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -50,6 +52,10 @@ def main() -> int:
             started = time.perf_counter()
             engine.server.stop()
             figures.append(at_most("stop", time.perf_counter() - started, 10, " s"))
+        if options.kills:
+            crashed = Path(folder) / "crashed"
+            crashed.mkdir()
+            figures += crash(crashed, options.kills)
     return report(figures)
 
 

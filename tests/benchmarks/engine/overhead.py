@@ -20,7 +20,7 @@ from tests.benchmarks.process import cpu_s
 from tests.benchmarks.report import Figure, at_most
 from tests.servers import Engine
 
-ROUNDS = 5
+ROUNDS = 9
 
 
 def overhead(engine: Engine, folder: Path) -> list[Figure]:
