@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from spanledger_collector.store.settings import load_settings
@@ -52,8 +53,9 @@ def _up(settings: UpSettings, demo: bool) -> int:
     secrets = _secrets(settings)
     parts = _prepared(settings, secrets)
     if demo:
-        from .demo.roles import demo_roles
+        from .demo.roles import WORKER_ENV, demo_roles
 
+        parts = [replace(p, env={**p.env, **WORKER_ENV}) if p.name == "worker" else p for p in parts]
         parts += demo_roles(settings)
     return asyncio.run(_run(settings, secrets, parts))
 

@@ -10,6 +10,9 @@ from spanledger_collector.up.settings import UpSettings
 PRIMARY, BACKUP = "demo-primary", "demo-backup"
 
 
+WORKER_ENV = {"SPANLEDGER_CANARY_SHARE": "0.2"}  # a viewer should not wait long for the return
+
+
 def demo_roles(settings: UpSettings) -> list[Role]:
     """Two stand-in model servers, and the traffic that runs through the gateway to them."""
     return [
