@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from spanledger_collector.store.reads.asking import Client
+from spanledger_collector.store.registry.registry import Registry
 
 from . import callbacks, export, shell
 from .gate import Gate
@@ -38,8 +39,13 @@ _INDEX = """<!DOCTYPE html>
 </html>"""
 
 
-def build(client: Client, keys: Keys, secret: str, *, secure_cookies: bool = False) -> ASGIApp:
-    """The pages behind the gate. One call a process: Dash keeps its page registry per process."""
+def build(
+    client: Client, keys: Keys, secret: str, *, editor: Registry | None = None, secure_cookies: bool = False
+) -> ASGIApp:
+    """The pages behind the gate. One call a process: Dash keeps its page registry per process.
+
+    ``editor`` writes the documents that admins change; without it nobody can change any.
+    """
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(export.router)
     app = Dash(
@@ -64,7 +70,7 @@ def build(client: Client, keys: Keys, secret: str, *, secure_cookies: bool = Fal
     return Gate(
         server,
         sessions=Sessions(secret, keys),
-        store=Store(client),
+        store=Store(client, editor),
         paths=[page.path for page in PAGES],
         policy=lambda: _policy(app),
         secure=secure_cookies,

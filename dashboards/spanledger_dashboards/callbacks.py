@@ -11,7 +11,9 @@ from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, no_
 from spanledger_collector.store.reads import calls
 
 from .call_filter import filter_of, order_of
+from .editing import save
 from .here import here, read
+from .pages import registry
 from .pages.calls import BLOCK, GRID, lines
 from .view import view_of
 
@@ -29,10 +31,30 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     grid(_rows)
+    saving = untyped.callback(
+        Output(registry.SAID, "children"),
+        Input(registry.SAVE, "n_clicks"),
+        State(registry.EDITOR, "value"),
+        State(registry.NOTE, "value"),
+        State(registry.BASE, "data"),
+        State(LOCATION, "search"),
+        prevent_initial_call=True,
+    )
+    saving(_save)
 
 
 async def _rows(request: dict[str, Any] | None, search: str | None) -> Any:
     return no_update if request is None else await rows_for(request, search or "")
+
+
+async def _save(
+    clicks: int | None, text: str | None, note: str | None, base: dict[str, Any], search: str | None
+) -> Any:
+    if not clicks:
+        return no_update
+    viewer = here().viewer
+    view = view_of("/registry", dict(parse_qs((search or "").lstrip("?"))), viewer.projects, time.time_ns())
+    return await save(view, base, text or "", note or "")
 
 
 async def rows_for(request: dict[str, Any], search: str) -> dict[str, Any]:

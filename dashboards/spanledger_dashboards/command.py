@@ -6,6 +6,9 @@ import argparse
 import logging
 import os
 import time
+from typing import Any, cast
+
+from redis import Redis
 
 from spanledger_collector.store.settings import StoreSettings, load_settings
 
@@ -30,7 +33,8 @@ def _serve(settings: DashboardSettings, store: StoreSettings) -> int:
     import uvicorn
 
     from spanledger_collector.store.clickhouse import EngineError
-    from spanledger_collector.store.client import connect_reader
+    from spanledger_collector.store.client import connect, connect_reader
+    from spanledger_collector.store.registry.announce import RedisAnnouncer
     from spanledger_collector.store.registry.keys import KeyDirectory
     from spanledger_collector.store.registry.registry import Registry
 
@@ -50,7 +54,13 @@ def _serve(settings: DashboardSettings, store: StoreSettings) -> int:
             time.sleep(0.5)
     keys = KeyDirectory(Registry(client), copy=settings.home.expanduser() / "dashboard" / "keys.json")
     keys.start()
-    app = build(client, keys, session_secret(settings), secure_cookies=settings.dashboard_secure_cookies)
+    app = build(
+        client,
+        keys,
+        session_secret(settings),
+        editor=Registry(connect(store), RedisAnnouncer(_redis(settings.redis_url))),
+        secure_cookies=settings.dashboard_secure_cookies,
+    )
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -64,3 +74,9 @@ def _serve(settings: DashboardSettings, store: StoreSettings) -> int:
     keys.stop()
     client.close()
     return 0
+
+
+def _redis(url: str) -> Redis:
+    """A client with short timeouts: a change waits for its announcement."""
+    make = cast("Any", Redis).from_url  # its own annotations are partial
+    return make(url, socket_timeout=1, socket_connect_timeout=1)

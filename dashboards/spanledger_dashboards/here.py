@@ -11,6 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from spanledger_collector.store.reads import names as known
 from spanledger_collector.store.reads.asking import Client
+from spanledger_collector.store.registry.registry import Registry
 
 from .colours import Colours
 from .session import Viewer
@@ -28,6 +29,8 @@ class Store:
     """The read-only client, and the names each project's colours go by, read again once a minute."""
 
     client: Client
+    editor: Registry | None = None
+    """Writes documents for admins; None where nobody may."""
     _names: dict[tuple[str, str], tuple[float, list[str]]] = field(
         default_factory=dict[tuple[str, str], tuple[float, list[str]]]
     )

@@ -18,6 +18,8 @@ class DashboardSettings(BaseSettings):
     host: str = "127.0.0.1"
     dashboard_port: int = Field(default=8050, ge=1, le=65535)
     home: Path = Path("~/.spanledger")
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Where changed documents are announced, so that gateways hear of them at once."""
     dashboard_secret: str = Field(default="", repr=False)
     """Signs the session cookies; the same on every copy behind one address. Empty: made once, kept in ``home``."""
     dashboard_secure_cookies: bool = False

@@ -12,6 +12,8 @@ from typing import Any
 
 from spanledger.records import CallRecord, Event, Score
 from spanledger_collector.store.clickhouse import Client
+from spanledger_collector.store.registry.plan import Draft
+from spanledger_collector.store.registry.registry import Registry
 
 SECOND = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
@@ -182,3 +184,33 @@ def _incident(made: Traffic, project: str, now: int, hours: float) -> None:
     ]  # fmt: skip
     for index, (share, told) in enumerate(steps):
         made.events.append(Event(project=project, event_id=f"{project}-{index}", time=now - int(share * unit), author=told.pop("author", "worker"), **told))  # fmt: skip
+
+
+def configure(registry: Registry, project: str) -> None:
+    """The documents that go with the traffic, one of them with a history."""
+    drafts = [
+        Draft(kind=kind, name=name, document=document)
+        for kind, name, document in (
+            ("upstream", "openai", {"base_url": "https://api.openai.com/v1", "key_env": "OPENAI_API_KEY"}),
+            ("upstream", "anthropic", {"base_url": "https://api.anthropic.com", "protocol": "anthropic"}),
+            ("upstream", "backup", {"base_url": "http://10.0.0.7:8000/v1", "protocol": "vllm", "gpu_pool": "h100", "allow_private": True}),
+            ("route", "gpt-4o", {
+                "targets": [{"upstream": "openai", "model": "gpt-4o-2024-08-06"}, {"upstream": "backup", "model": "llama-3.3-70b", "role": "fallback"}],
+                "cache": {"exact": True, "ttl_s": 3600}, "quality": {"score": "groundedness", "floor": 0.65},
+            }),
+            ("budget", "support-month", {"amount": "12.00", "scope": {"team": "support"}}),
+            ("budget", "everything-day", {"amount": "20.00", "period": "day", "block_at": None}),
+            ("gpu_pool", "h100", {"hardware": "H100 80GB", "count": 2, "usd_per_hour": "2.49", "upstreams": ["backup"]}),
+            ("evaluator", "rag-quality", {"scorers": ["groundedness"], "rate": 0.5, "filter": {"route": "gpt-4o"}}),
+            ("alert", "slow", {"metric": "latency_p95", "op": ">", "threshold": 8}),
+        )
+    ]  # fmt: skip
+    registry.apply(project, drafts, author="ana", note="first set-up")
+    route = next(draft for draft in drafts if draft.kind == "route")
+    stricter = {**route.document, "quality": {"score": "groundedness", "floor": 0.7}}
+    registry.put(
+        project,
+        Draft(kind="route", name="gpt-4o", document=stricter),
+        author="ben",
+        note="0.65 let too much through",
+    )

@@ -2,7 +2,38 @@
 
 from __future__ import annotations
 
-from . import calls, events, overview, spend, trace
+from . import (
+    budgets,
+    cache,
+    calls,
+    events,
+    gpu,
+    judges,
+    overview,
+    people,
+    rag,
+    registry,
+    routes,
+    scores,
+    spend,
+    trace,
+)
 from .page import Page
 
-PAGES: tuple[Page, ...] = (overview.PAGE, calls.PAGE, trace.PAGE, spend.PAGE, events.PAGE)
+PAGES: tuple[Page, ...] = (
+    overview.PAGE,
+    calls.PAGE,
+    trace.PAGE,
+    people.SESSIONS,
+    people.USERS,
+    cache.PAGE,
+    routes.PAGE,
+    scores.PAGE,
+    judges.PAGE,
+    rag.PAGE,
+    spend.PAGE,
+    budgets.PAGE,
+    gpu.PAGE,
+    events.PAGE,
+    registry.PAGE,
+)

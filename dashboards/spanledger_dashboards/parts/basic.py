@@ -170,3 +170,8 @@ def _cells(columns: Sequence[Column], row: Sequence[Children]) -> list[Component
 
 def _some(items: Sequence[Child]) -> list[Child]:
     return [item for item in items if item is not None]
+
+
+def html_title(text: str, title: str) -> Component:
+    """A text that says more on hover."""
+    return html.Span(text, title=title)

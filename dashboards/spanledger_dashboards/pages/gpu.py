@@ -1,0 +1,175 @@
+"""GPU: pools, how busy they are, what idling costs, and what a million tokens costs beside vendors' prices."""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from dash import html
+from dash.development.base_component import Component
+
+from spanledger_collector.store.reads import pools, spend
+from spanledger_collector.store.reads.pools import PoolUse
+from spanledger_collector.store.reads.spend import Spend
+from spanledger_collector.store.registry.plan import Version
+from spanledger_dashboards.colours import BLUE
+from spanledger_dashboards.documents import documents
+from spanledger_dashboards.figures.frame import Unit
+from spanledger_dashboards.figures.series import Line, lines
+from spanledger_dashboards.here import read
+from spanledger_dashboards.pages.page import Page
+from spanledger_dashboards.parts.basic import Column as C
+from spanledger_dashboards.parts.basic import chart, empty, grid, link, page_title, panel, stat, stats, table
+from spanledger_dashboards.text import NONE, count, duration, line, percent, short, usd
+from spanledger_dashboards.view import View
+
+_RULE = '[gpu_pool.h100-a]\nhardware = "H100 80GB"\ncount = 2\nusd_per_hour = "2.49"   # each\nupstreams = ["local"]'
+
+
+async def render(view: View) -> Component:
+    """One panel a pool with its bill, its use and its engines; the price of tokens by provider below."""
+    step = view.window.step_s()
+    rules, used, samples, providers = await gather(
+        read(view, documents, ["gpu_pool"]),
+        read(view, pools.pool_use, view.window),
+        read(view, pools.engine_series, view.window, step),
+        read(view, spend.spend, view.window, ["provider", "model"]),
+    )
+    title = page_title(
+        "GPU",
+        "A pool costs money by the hour, busy or not. What its calls did not use is idle, and stands as its own line.",
+    )
+    if not rules and not used:
+        return html.Div(
+            [
+                title,
+                empty(
+                    "No GPU pool yet",
+                    "Describe what you rent or own, and which upstreams run on it: spanledger apply pools.toml",
+                    _RULE,
+                ),
+            ],
+            className="page",
+        )
+    by_name = {use.gpu_pool: use for use in used}
+    panels = [
+        _pool(
+            view,
+            rule,
+            by_name.get(rule.name),
+            {metric: found for (pool, metric), found in samples.items() if pool == rule.name},
+            step,
+        )
+        for rule in rules
+    ]
+    strangers = [use for use in used if use.gpu_pool not in {rule.name for rule in rules}]
+    if strangers:
+        panels.append(
+            panel(
+                "Pools without a document",
+                _strangers(strangers),
+                about="their hours have no price",
+                wide=True,
+            )
+        )
+    return html.Div(
+        [
+            title,
+            *panels,
+            panel(
+                "A million tokens",
+                _prices(providers),
+                about="by provider and model, input and output together",
+                wide=True,
+            ),
+        ],
+        className="page",
+    )
+
+
+PAGE = Page("/gpu", "GPU", render, "Money")
+
+
+def _pool(
+    view: View, rule: Version, use: PoolUse | None, metrics: Mapping[str, Mapping[int, float]], step: int
+) -> Component:
+    each, number = Decimal(str(rule.document["usd_per_hour"])), int(rule.document.get("count", 1))
+    elapsed = max(0, min(view.now, view.window.end) - view.window.start) / 1e9
+    provisioned = elapsed * number
+    bill = each * number * Decimal(str(round(elapsed / 3600, 6)))
+    busy = min(use.gpu_seconds, provisioned) if use else 0.0
+    idle = bill * Decimal(str(round(1 - busy / provisioned, 9))) if provisioned else None
+    tokens = use.input_tokens + use.output_tokens if use else 0
+    charts = [
+        panel(
+            line(metric, 80),
+            chart(f"engine-{rule.name}-{metric}", _metric(view, metric, found, step), line(metric, 80)),
+        )
+        for metric, found in sorted(metrics.items())[:9]
+    ]
+    body = [
+        stats(
+            stat("Bill", usd(bill), about=f"{number} x {usd(each)} an hour, for the range so far"),
+            stat("Used", percent(busy, provisioned), about=f"{duration(busy * 1e9)} of engine time"),
+            stat("Idle", usd(idle), about="of the bill", tone="amber" if idle and idle > bill / 2 else ""),
+            stat("Calls", count(use.calls if use else 0), about=f"{count(use.unmetered)} without engine time" if use and use.unmetered else "all with engine time" if use and use.calls else "none in this range"),
+            stat("A million tokens", usd(bill / tokens * 10**6) if tokens else NONE, about=f"{short(tokens)} tokens, idle time included"),
+            stat("Queue p95", duration(use.queue_p95_ns) if use else NONE),
+        ),
+        grid(*charts, columns=3) if charts else empty("No sample of its engines", "Name metrics_url in the pool's upstreams; workers read vLLM's metrics from there."),
+    ]  # fmt: skip
+    about = f"{number} x {line(rule.document['hardware'], 60)}, runs {line(', '.join(rule.document.get('upstreams', [])), 80) or 'no upstream'}"
+    return panel(
+        line(rule.name, 60),
+        body,
+        about=about,
+        actions=link("History", view.href("/registry", kind="gpu_pool", name=rule.name)),
+        wide=True,
+    )
+
+
+def _metric(view: View, metric: str, found: Mapping[int, float], step: int) -> dict[str, object]:
+    buckets = list(view.window.buckets(step))
+    return lines(
+        buckets, [Line(line(metric, 40), [found.get(at) for at in buckets], BLUE)], Unit(), height=150
+    )
+
+
+def _strangers(uses: Sequence[PoolUse]) -> Component:
+    rows = [
+        [
+            line(use.gpu_pool, 60),
+            count(use.calls),
+            duration(use.gpu_seconds * 1e9),
+            short(use.input_tokens + use.output_tokens),
+        ]
+        for use in uses
+    ]
+    return table(
+        [C("Pool"), C("Calls", number=True), C("Engine time", number=True), C("Tokens", number=True)],
+        rows,
+        label="Pools without a document",
+    )
+
+
+def _prices(rows: Sequence[Spend]) -> Component:
+    cells = [
+        [
+            line(row.group[0], 40) or NONE, line(row.group[1], 60) or NONE, short(row.input_tokens), short(row.output_tokens), usd(row.cost),
+            usd(row.cost / (row.input_tokens + row.output_tokens) * 10**6) if row.input_tokens + row.output_tokens and row.cost else NONE,
+        ]
+        for row in rows[:60]
+    ]  # fmt: skip
+    return table(
+        [
+            C("Provider"),
+            C("Model"),
+            C("Input tokens", number=True),
+            C("Output tokens", number=True),
+            C("Cost", number=True),
+            C("A million tokens", number=True),
+        ],
+        cells,
+        label="Price of tokens by provider and model",
+    )
