@@ -43,7 +43,7 @@ def neutral(cell: object) -> object:
     if cell is None or isinstance(cell, int | float | Decimal):
         return "" if cell is None else cell
     text = str(cell).replace("\x00", "\u2400")
-    return "'" + text if text.lstrip(" ").startswith(_RISKY) else text
+    return "'" + text if text.startswith(_RISKY) or text.lstrip().startswith(_RISKY) else text
 
 
 def csv_lines(header: Sequence[str], rows: Iterator[Sequence[object]]) -> Iterator[str]:

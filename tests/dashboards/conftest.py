@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect
@@ -21,9 +21,10 @@ from spanledger_collector.store.registry.plan import Draft
 from spanledger_collector.store.registry.registry import Registry
 from spanledger_collector.store.settings import StoreSettings
 from tests.browsing import Visit
-from tests.dashboards.traffic import traffic
+from tests.dashboards.traffic import configure, traffic
 from tests.servers import answers, command, free_port, spawn
 
+expect.set_options(timeout=30_000)  # a shared machine may be slow; a page that is never right still fails
 OPERATOR = "sl_operator_0123456789abcdef"
 READERS = {"default": "sl_reader_default0123456789", "other": "sl_reader_other0123456789"}
 INGEST = "sl_ingest_0123456789abcdef"
@@ -87,6 +88,7 @@ def dashboard(clickhouse_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     for project, key in READERS.items():
         _key(registry, project, f"reader-{project}", key, ["read"])
         traffic(time.time_ns(), project=project, hours=24, per_hour=12, seed=len(project)).insert(client)
+    configure(registry, "default")
     _key(registry, "default", "ingest", INGEST, ["ingest"])
     _key(registry, "default", "admin", ADMIN, ["admin"])
     home, port = tmp_path_factory.mktemp("dashboard"), free_port()
@@ -112,13 +114,17 @@ Open = Callable[..., Visit]
 
 @pytest.fixture
 def visit(browser: Browser, dashboard: Dashboard) -> Iterator[Open]:
-    """Opens tabs that are signed in with a key; each must end without problems."""
+    """Opens tabs that are signed in with a key; each must end without problems. ``check``: for axe, which evals."""
     contexts: list[BrowserContext] = []
     visits: list[Visit] = []
 
-    def open_tab(key: str = READERS["default"], *, width: int = 1440, scheme: str = "light") -> Visit:
+    def open_tab(
+        key: str = READERS["default"], *, width: int = 1440, scheme: str = "light", check: bool = False
+    ) -> Visit:
         dark = "dark" if scheme == "dark" else "light"
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=dark)
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=dark, bypass_csp=check
+        )
         contexts.append(context)
         made = Visit(context.new_page(), dashboard.url)
         visits.append(made)

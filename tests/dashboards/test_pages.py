@@ -2,38 +2,84 @@
 
 from __future__ import annotations
 
-import pytest
-from playwright.sync_api import expect
+from typing import Any
 
-from tests.dashboards.conftest import OPERATOR, Dashboard, Open
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Response, expect
+
+from tests.dashboards.conftest import ADMIN, OPERATOR, Dashboard, Open
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.browser]
 
 PAGES = {
     "/": "Overview",
     "/calls": "Calls",
+    "/sessions": "Sessions",
+    "/users": "Users",
+    "/cache": "Cache",
+    "/routes": "Routes",
+    "/scores": "Scores",
+    "/scores?score=groundedness&by=request_model": "Scores",
+    "/judges": "Judges",
+    "/rag": "RAG",
     "/spend": "Spend",
+    "/spend?by=customer_id&then=team&range=7d": "Spend",
+    "/budgets": "Budgets",
+    "/gpu": "GPU",
     "/events": "Alerts and events",
+    "/registry": "Registry",
+    "/registry?kind=route&name=gpt-4o": "gpt-4o",
 }
+NO_DATA = ("/budgets", "/gpu", "/registry")  # these speak of documents, whatever the time range
 
 
-@pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_page_draws(visit: Open, path: str, scheme: str) -> None:
-    tab = visit(scheme=scheme, width=1024 if scheme == "dark" else 1440)
-    page = tab.open(path)
-    expect(page.locator("#main h1")).to_have_text(PAGES[path])
-    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
-    assert page.locator(".empty").count() == 0
-    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert overflow <= 0
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1024)])
+def test_every_page_draws_and_is_accessible(visit: Open, scheme: str, width: int) -> None:
+    tab = visit(scheme=scheme, width=width, check=True)
+    for path, title in PAGES.items():
+        page = tab.open(path)
+        expect(page.locator("#main h1")).to_have_text(title)
+        expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
+        assert page.locator(".notice.red").count() == 0, path
+        overflow = page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+        assert overflow <= 0, f"{path} is wider than the window"
+        axe: Any = Axe()  # has no types
+        found: list[dict[str, Any]] = axe.run(page).response["violations"]
+        grave = [
+            f"{path}: {one['id']}: {one['nodes'][0]['html']}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert grave == []
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_without_data_says_what_to_do_next(visit: Open, path: str) -> None:
-    page = visit().open(f"{path}?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z")
-    expect(page.locator(".empty").first).to_be_visible()
-    assert "time range" in page.locator(".empty").first.inner_text()
+def test_a_page_without_data_says_what_to_do_next(visit: Open) -> None:
+    tab = visit()
+    for path in dict.fromkeys(path.partition("?")[0] for path in PAGES):
+        if path in NO_DATA:
+            continue
+        page = tab.open(f"{path}?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z")
+        expect(page.locator(".empty").first).to_be_visible()
+        assert "time range" in page.locator(".empty").first.inner_text(), path
+
+
+def test_a_page_is_light(visit: Open) -> None:
+    """What a page brings beyond shared assets stays below 300 KB."""
+    tab = visit()
+    sizes: dict[str, int] = {}
+
+    def note(response: Response) -> None:
+        if "/_dash-update-component" in response.url:
+            sizes[tab.page.url] = sizes.get(tab.page.url, 0) + len(response.body())
+
+    tab.page.on("response", note)
+    for path in PAGES:
+        tab.open(path)
+    assert {url: size for url, size in sizes.items() if size > 300_000} == {}
+    assert len(sizes) >= len(PAGES)
 
 
 def test_from_the_list_of_calls_to_a_trace_and_its_conversation(visit: Open) -> None:
@@ -92,6 +138,53 @@ def test_signing_in_by_the_form(visit: Open, dashboard: Dashboard) -> None:
     page.get_by_label("Key").fill(OPERATOR)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/spend?range=7d")
+    tab.drawn()
+
+
+def test_an_admin_goes_back_to_a_version_and_a_reader_may_not(visit: Open, dashboard: Dashboard) -> None:
+    page = visit().open("/registry?kind=evaluator&name=rag-quality")
+    assert page.get_by_role("button", name="Save").count() == 0
+    tab = visit(ADMIN)
+    page = tab.open("/registry?kind=evaluator&name=rag-quality")
+    document = page.get_by_label("Document (JSON)")
+    document.fill(document.input_value().replace("0.5", "0.25"))
+    page.get_by_label("Why").fill("half is dear")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#registry-said")).to_contain_text("Saved as version 2")
+    page = tab.open("/registry?kind=evaluator&name=rag-quality&version=1")
+    page.get_by_role("button", name="Go back to this version").click()
+    expect(page.locator("#registry-said")).to_contain_text("Saved as version 3")
+    story = dashboard.registry.history("default", "evaluator", "rag-quality")
+    assert [version.document["rate"] for version in story] == [0.5, 0.25, 0.5]
+    assert story[1].note == "half is dear"
+    assert story[1].author == "key admin"
+
+
+def test_a_wrong_document_is_refused_with_its_reasons(visit: Open, dashboard: Dashboard) -> None:
+    page = visit(ADMIN).open("/registry?kind=budget&name=support-month")
+    page.get_by_label("Document (JSON)").fill('{"amount": "-3", "colour": 1}')
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#registry-said .notice.red").first).to_be_visible()
+    assert len(dashboard.registry.history("default", "budget", "support-month")) == 1
+
+
+def test_pages_work_from_the_keyboard(visit: Open) -> None:
+    tab = visit()
+    page = tab.open("/")
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "Spend":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/spend**")
+    tab.drawn()
+    page.get_by_label("Group by").first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**by=**")
     tab.drawn()
 
 

@@ -52,9 +52,10 @@ class Budget:
     """A budget's document, its running period, and the spend in it."""
 
     version: Version
+    step_s: int
     start: datetime
     end: datetime | None
-    days: list[tuple[int, Decimal]]  # Unix seconds of the day, USD
+    days: list[tuple[int, Decimal]]  # start of each step in Unix seconds, USD
     sample: list[Decimal]  # recent whole days, oldest first, days without spend as zero
     spenders: list[Spend]
 
@@ -116,13 +117,15 @@ async def _budget(view: View, rule: Version) -> Budget:
     since = max(int(start.timestamp()) * SECOND, tomorrow - 4000 * DAY)
     by = "user_id" if "team" in scope else "team"
     sampled = Window(tomorrow - (_SAMPLE_DAYS + 1) * DAY, tomorrow - DAY)
+    step = 3600 if str(rule.document.get("period")) == "day" else DAY // SECOND
     days, recent, spenders = await gather(
-        read(view, spend.spend, Window(since, tomorrow), [], step_s=DAY // SECOND, only=scope),
+        read(view, spend.spend, Window(since, tomorrow), [], step_s=step, only=scope),
         read(view, spend.spend, sampled, [], step_s=DAY // SECOND, only=scope),
         read(view, spend.spend, Window(since, tomorrow), [by, "model"], only=scope),
     )
     return Budget(
         rule,
+        step,
         start,
         end,
         sorted((row.bucket or 0, row.cost) for row in days),
@@ -187,27 +190,25 @@ def _until(budget: Budget, now: datetime) -> str:
 
 
 def _figure(budget: Budget, said: Forecast, now: datetime) -> Figure:
-    first = budget.days[0][0] if budget.days else int(now.timestamp()) // 86_400 * 86_400
+    step, seconds = budget.step_s, int(now.timestamp())
+    first = budget.days[0][0] if budget.days else seconds // step * step
     start = first if budget.end is None else int(budget.start.timestamp())
     end = int((budget.end or now + timedelta(days=14)).timestamp())
-    today = int(now.timestamp()) // 86_400 * 86_400
-    buckets = list(range(start, end + 1, 86_400))
+    ends = list(range(start, end + 1, step))  # the spend drawn at a moment is what was spent before it
     cost, total = dict(budget.days), Decimal(0)
     spent: list[float | None] = []
-    for day in buckets:
-        total += cost.get(day, Decimal(0))
-        spent.append(float(total) if day <= today else None)
-    ahead = [
-        None if day < today else float(budget.spent) + said.per_day * (day - today) / 86_400
-        for day in buckets
-    ]
+    for at in ends:
+        total += cost.get(at - step, Decimal(0))
+        spent.append(float(total) if at <= seconds else None)
+    present = float(budget.spent)
+    ahead = [present + said.per_day * (at - seconds) / 86_400 if at > seconds - step else None for at in ends]
     amount = float(budget.amount)
     drawn = [
         Line("spent", spent, AMBER),
-        Line("at the present rate", ahead if budget.sample else [None] * len(buckets), AMBER, dashed=True),
-        Line("budget", [amount] * len(buckets), RED if said.reached else GREY),
+        Line("at the present rate", ahead if budget.sample else [None] * len(ends), AMBER, dashed=True),
+        Line("budget", [amount] * len(ends), RED if said.reached else GREY),
     ]
-    return lines(buckets, drawn, money_unit([amount, float(budget.spent)]), height=230)
+    return lines(ends, drawn, money_unit([amount, present]), height=230)
 
 
 def _spenders(view: View, budget: Budget) -> Component:
@@ -227,7 +228,7 @@ def _spenders(view: View, budget: Budget) -> Component:
             C("Calls", number=True),
         ],
         rows,
-        label="Who spends this budget",
+        label=f"Who spends budget {line(budget.version.name, 60)}",
     )
 
 

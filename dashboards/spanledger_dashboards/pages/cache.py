@@ -24,7 +24,7 @@ from spanledger_dashboards.parts.basic import (
     chart,
     empty,
     grid,
-    link,
+    moment,
     page_title,
     panel,
     share,
@@ -32,7 +32,7 @@ from spanledger_dashboards.parts.basic import (
     stats,
     table,
 )
-from spanledger_dashboards.text import NONE, count, decimal, duration, line, percent, usd, usd_exact, when
+from spanledger_dashboards.text import NONE, count, decimal, duration, line, percent, usd, usd_exact
 from spanledger_dashboards.top import UNNAMED
 from spanledger_dashboards.view import View
 
@@ -125,7 +125,7 @@ def _groups(uses: Sequence[CacheUse], what: str) -> Component:
         for use in uses
     ]  # fmt: skip
     return table(
-        [C(what), C("Hit rate"), C("", number=True), C("Hits", number=True), C("Saved", number=True)],
+        [C(what), C("Share"), C("Hit rate", number=True), C("Hits", number=True), C("Saved", number=True)],
         rows,
         label=f"Cache by {what.lower()}",
     )
@@ -136,7 +136,7 @@ def _hits(view: View, hits: Sequence[Row]) -> Component:
         return empty("No hit yet", "The first repeat of a question will show here.")
     rows = [
         [
-            link(when(row["start_ns"]), view.href(f"/traces/{row['trace']}", span=row["span"])),
+            moment(row["start_ns"], view.href(f"/traces/{row['trace']}", span=row["span"])),
             badge(row["cache"], "green" if row["cache"] == "exact" else "blue"),
             line(_question(row["input_start"]), 160), line(excerpt(row["output_start"]), 160),
             decimal(row["cache_similarity"]) if row["cache_similarity"] is not None else NONE,

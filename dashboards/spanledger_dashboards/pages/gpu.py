@@ -14,7 +14,7 @@ from spanledger_collector.store.reads.pools import PoolUse
 from spanledger_collector.store.reads.spend import Spend
 from spanledger_collector.store.registry.plan import Version
 from spanledger_dashboards.colours import BLUE
-from spanledger_dashboards.documents import documents
+from spanledger_dashboards.documents import documents, history
 from spanledger_dashboards.figures.frame import Unit
 from spanledger_dashboards.figures.series import Line, lines
 from spanledger_dashboards.here import read
@@ -53,10 +53,16 @@ async def render(view: View) -> Component:
             className="page",
         )
     by_name = {use.gpu_pool: use for use in used}
+    stories = await gather(*(read(view, history, "gpu_pool", rule.name) for rule in rules))
+    since = {
+        rule.name: max(view.window.start, story[-1].time if story else 0)
+        for rule, story in zip(rules, stories, strict=True)
+    }
     panels = [
         _pool(
             view,
             rule,
+            since[rule.name],
             by_name.get(rule.name),
             {metric: found for (pool, metric), found in samples.items() if pool == rule.name},
             step,
@@ -92,10 +98,15 @@ PAGE = Page("/gpu", "GPU", render, "Money")
 
 
 def _pool(
-    view: View, rule: Version, use: PoolUse | None, metrics: Mapping[str, Mapping[int, float]], step: int
+    view: View,
+    rule: Version,
+    since: int,
+    use: PoolUse | None,
+    metrics: Mapping[str, Mapping[int, float]],
+    step: int,
 ) -> Component:
     each, number = Decimal(str(rule.document["usd_per_hour"])), int(rule.document.get("count", 1))
-    elapsed = max(0, min(view.now, view.window.end) - view.window.start) / 1e9
+    elapsed = max(0, min(view.now, view.window.end) - since) / 1e9
     provisioned = elapsed * number
     bill = each * number * Decimal(str(round(elapsed / 3600, 6)))
     busy = min(use.gpu_seconds, provisioned) if use else 0.0
@@ -110,7 +121,7 @@ def _pool(
     ]
     body = [
         stats(
-            stat("Bill", usd(bill), about=f"{number} x {usd(each)} an hour, for the range so far"),
+            stat("Bill", usd(bill), about=f"{number} x {usd(each)} an hour, since its document in this range"),
             stat("Used", percent(busy, provisioned), about=f"{duration(busy * 1e9)} of engine time"),
             stat("Idle", usd(idle), about="of the bill", tone="amber" if idle and idle > bill / 2 else ""),
             stat("Calls", count(use.calls if use else 0), about=f"{count(use.unmetered)} without engine time" if use and use.unmetered else "all with engine time" if use and use.calls else "none in this range"),

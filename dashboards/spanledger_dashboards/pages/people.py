@@ -19,8 +19,8 @@ from spanledger_dashboards.pages.calls import cost_text
 from spanledger_dashboards.pages.page import Page
 from spanledger_dashboards.parts import filters
 from spanledger_dashboards.parts.basic import Column as C
-from spanledger_dashboards.parts.basic import empty, link, page_title, panel, status, table
-from spanledger_dashboards.text import ago, count, duration, line, usd, usd_exact, when
+from spanledger_dashboards.parts.basic import empty, link, moment, page_title, panel, status, table
+from spanledger_dashboards.text import ago, count, duration, line, usd, usd_exact
 from spanledger_dashboards.view import View
 
 Who = Literal["session_id", "user_id"]
@@ -112,7 +112,7 @@ async def _thread(view: View, who: Who, one: str, name: str) -> Component:
 def _calls(view: View, rows: Sequence[Row]) -> Component:
     cells = [
         [
-            link(when(row["start_ns"]), view.href(f"/traces/{row['trace']}", span=row["span"])), status(row["status"]),
+            moment(row["start_ns"], view.href(f"/traces/{row['trace']}", span=row["span"])), status(row["status"]),
             line(row["model"], 50), line(excerpt(row["output_start"]) if row["status"] != "error" else row["status_message"], 260),
             duration(row["duration_ns"]), cost_text(row),
         ]

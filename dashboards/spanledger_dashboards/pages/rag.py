@@ -104,5 +104,5 @@ def _sources(found: Sequence[Row], score: str, stale_s: int) -> Component:
         ]
         for row in found
     ]  # fmt: skip
-    columns = [C("Source"), C("Used", number=True), C("Newest version"), C(""), C("Updated"), C("Greatest age when used", number=True), C("Retrieval score", number=True), C(line(score, 40) or "Score", number=True)]  # fmt: skip
+    columns = [C("Source"), C("Used", number=True), C("Newest version"), C("Versions"), C("Updated"), C("Greatest age when used", number=True), C("Retrieval score", number=True), C(line(score, 40) or "Score", number=True)]  # fmt: skip
     return table(columns, rows, label="Sources")

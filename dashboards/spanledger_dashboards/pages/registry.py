@@ -91,7 +91,7 @@ async def _one(view: View, kind: str, name: str) -> Component:
     versions = await read(view, history, kind, name)
     title = page_title(
         line(name, 100),
-        f"{kind} · {count(len(versions))} versions",
+        f"{kind} · {count(len(versions))} version{'s' if len(versions) != 1 else ''}",
         link("All documents", view.href("/registry", kind=None, name=None)),
     )
     if not versions:

@@ -14,7 +14,7 @@ from spanledger_collector.store.reads import serving
 from spanledger_collector.store.reads.events import EventRow
 from spanledger_collector.store.reads.serving import Served
 from spanledger_collector.store.registry.plan import Version
-from spanledger_dashboards.colours import PALETTE
+from spanledger_dashboards.colours import Colours
 from spanledger_dashboards.documents import documents
 from spanledger_dashboards.figures.frame import COUNT
 from spanledger_dashboards.figures.series import stacked
@@ -73,8 +73,14 @@ async def render(view: View) -> Component:
         )
     shown = chosen[:12]
     series = await gather(*(read(view, serving.upstream_series, view.window, name, step) for name in shown))
+    tint = Colours(
+        sorted(
+            {one.upstream for one in tried}
+            | {version.name for version in rules if version.kind == "upstream"}
+        )
+    )
     panels = [
-        _route(view, name, routes.get(name), tried, switches, by_upstream, step)
+        _route(view, name, routes.get(name), tried, switches, by_upstream, step, tint)
         for name, by_upstream in zip(shown, series, strict=True)
     ]
     return html.Div([title, bar, *panels], className="page")
@@ -85,19 +91,19 @@ PAGE = Page("/routes", "Routes", render, "Trace")
 
 def _route(
     view: View, name: str, rule: Version | None, tried: Sequence[Served], switches: Sequence[EventRow],
-    series: Mapping[str, Mapping[int, int]], step: int,
+    series: Mapping[str, Mapping[int, int]], step: int, tint: Colours,
 ) -> Component:  # fmt: skip
     own = [event for event in switches if event.subject == name]
     document: dict[str, Any] = rule.document if rule else {}
-    now = own[0].state if own else "primary"
-    parts: list[Component] = [_targets(document, [one for one in tried if one.route == name], view)]
+    now = own[0].state if own else "primary" if rule else ""
+    parts: list[Component] = [_targets(name, document, [one for one in tried if one.route == name], view)]
     if series:
         buckets = list(view.window.buckets(step))
         counts = {
             upstream: [float(found.get(bucket, 0)) for bucket in buckets]
             for upstream, found in series.items()
         }
-        tints = {upstream: PALETTE[place % len(PALETTE)] for place, upstream in enumerate(sorted(counts))}
+        tints = {upstream: tint.of(upstream) for upstream in counts}
         links = {
             upstream: [view.zoomed("/calls", at, step, route=name, upstream=upstream) for at in buckets]
             for upstream in counts
@@ -131,7 +137,7 @@ def _route(
     )
 
 
-def _targets(document: Mapping[str, Any], tried: Sequence[Served], view: View) -> Component:
+def _targets(name: str, document: Mapping[str, Any], tried: Sequence[Served], view: View) -> Component:
     by_upstream = {one.upstream: one for one in tried}
     listed: list[tuple[str, str, str]] = [
         (str(target["upstream"]), str(target["model"]), str(target.get("role", "primary")))
@@ -146,7 +152,7 @@ def _targets(document: Mapping[str, Any], tried: Sequence[Served], view: View) -
         _target(upstream, model, role, by_upstream.get(upstream), view) for upstream, model, role in listed
     ]
     columns = [C("Upstream"), C("Model"), C("Role"), C("Attempts", number=True), C("Errors", number=True), C("p50", number=True), C("p95", number=True), C("First token", number=True), C("Cost", number=True), C("Last tried", number=True)]  # fmt: skip
-    return table(columns, rows, label="Targets")
+    return table(columns, rows, label=f"Targets of {line(name, 60)}")
 
 
 def _target(upstream: str, model: str, role: str, use: Served | None, view: View) -> list[Child]:
@@ -178,4 +184,6 @@ def _switches(view: View, own: Sequence[EventRow]) -> Component:
         [when(event.time), state(event.state), line(event.message or event.title, 240), line(event.author, 40), link("Evidence", view.href("/events", subject=event.subject, kind="route_switch"))]
         for event in own[:8]
     ]  # fmt: skip
-    return table([C("Switched (UTC)"), C("To"), C("Why"), C("Decided by"), C("")], rows, label="Switches")
+    return table(
+        [C("Switched (UTC)"), C("To"), C("Why"), C("Decided by"), C("Evidence")], rows, label="Switches"
+    )

@@ -27,6 +27,7 @@ from spanledger_dashboards.parts.basic import (
     empty,
     grid,
     link,
+    moment,
     page_title,
     panel,
     stat,
@@ -35,7 +36,7 @@ from spanledger_dashboards.parts.basic import (
 )
 from spanledger_dashboards.parts.basic import Column as C
 from spanledger_dashboards.parts.common import event_marks, score_figure
-from spanledger_dashboards.text import NONE, count, decimal, line, percent, usd, when
+from spanledger_dashboards.text import NONE, count, decimal, line, percent, usd
 from spanledger_dashboards.top import UNNAMED
 from spanledger_dashboards.view import View
 
@@ -186,9 +187,9 @@ def _slices(slices: Sequence[ScoreSlice], by: str) -> Component:
 def _worst(view: View, rows: Sequence[Row]) -> Component:
     cells = [
         [
-            link(when(row["time_ns"]), view.href(f"/traces/{row['trace']}", span=row["span"] or None)),
+            moment(row["time_ns"], view.href(f"/traces/{row['trace']}", span=row["span"] or None)),
             decimal(row["value"]), line(row["route"], 40), line(row["request_model"], 50),
-            line(row["judge_id"] or row["source"], 50), line(row["explanation"] or row["label"], 220),
+            line(row["judge_id"] or row["scorer"] or row["source"], 50), line(row["explanation"] or row["label"], 220),
         ]
         for row in rows
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from spanledger_dashboards.parts.aria import HIDDEN, aria
-from spanledger_dashboards.text import line
+from spanledger_dashboards.text import line, when
 
 Child = Component | str | None
 Children = Child | Sequence[Child]
@@ -133,6 +133,11 @@ def share(value: float, colour: str = "var(--accent)") -> Component:
 def link(text: str, href: str, title: str = "") -> Component:
     """An address inside the pages."""
     return dcc.Link(line(text, 120), href=href, className="a", title=title or None)
+
+
+def moment(ns: int, href: str) -> Component:
+    """A time, UTC, that leads somewhere."""
+    return dcc.Link(when(ns), href=href, className="a t")
 
 
 def facts(pairs: Sequence[tuple[str, Children]]) -> Component:

@@ -96,7 +96,7 @@ def score_bins(
 
 _WORST = """
 SELECT lower(hex(scores.trace_id)) AS trace, lower(hex(scores.span_id)) AS span, value, label, explanation, route,
-    request_model, judge_id, source, toUnixTimestamp64Nano(scores.time) AS time_ns
+    request_model, judge_id, scorer, source, toUnixTimestamp64Nano(scores.time) AS time_ns
 FROM scores FINAL
 WHERE project = {project:String} AND name = {name:String} AND status = 'ok' AND
 """
