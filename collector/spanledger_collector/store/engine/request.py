@@ -47,6 +47,13 @@ _RESERVED = frozenset(
         "close_session",
     }
 )
+# What would change the meaning of a request or its answer may not be passed over in silence.
+_REFUSED = {
+    "session_id": "sessions are not supported (autogenerate_session_id=False)",
+    "compress": "blocks in ClickHouse's own compression are not supported (use Accept-Encoding)",
+    "decompress": "blocks in ClickHouse's own compression are not supported (use Content-Encoding)",
+    "role": "roles are not supported",
+}
 _BARE_WORD = re.compile(r"[A-Za-z_]\w*\Z")
 
 
@@ -127,11 +134,9 @@ def read_request(head: Head, body: Body) -> Request:
     if head.headers.get("content-type", "").startswith("multipart/form-data"):
         params |= _form_fields(head.headers["content-type"], b"".join(body))
         body = ()
-    if "session_id" in params:
-        raise refusal(
-            NOT_IMPLEMENTED,
-            "sessions are not supported by the embedded engine; connect with autogenerate_session_id=False",
-        )
+    for name, why in _REFUSED.items():
+        if params.get(name, "") not in ("", "0"):
+            raise refusal(NOT_IMPLEMENTED, f"{name}: {why} by the embedded engine")
     try:
         statement = read_statement(params.get("query", ""), body)
     except UnicodeDecodeError:

@@ -100,7 +100,10 @@ def test_a_form_carries_statement_and_parameters() -> None:
     ("request_head", "body", "code", "word"),
     [
         (*form(("query", None, b"SELECT 1"), ("t", "t.csv", b"1")), 48, "external data"),
-        (head(session_id="s"), b"SELECT 1", 48, "sessions"),
+        (head(session_id="s"), b"SELECT 1", 48, "sessions are not supported"),
+        (head(compress="1"), b"SELECT 1", 48, "use Accept-Encoding"),
+        (head(decompress="1"), b"SELECT 1", 48, "use Content-Encoding"),
+        (head(role="r"), b"SELECT 1", 48, "roles are not supported"),
         (head(), b"  -- nothing", 36, "Empty query"),
         (head(), b"SELECT '\xff'", 36, "UTF-8"),
         (head(readonly="yes"), b"SELECT 1", 36, "allowed are 0, 1 and 2"),
