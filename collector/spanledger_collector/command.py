@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import socket
 import sys
@@ -17,6 +18,7 @@ EXIT_REFUSED = 1
 def command(argv: list[str]) -> int:
     """Serve until SIGINT or SIGTERM; 1 when the home folder or a port is in use, 2 for a bad setting."""
     argparse.ArgumentParser(prog="spanledger collector", description=__doc__).parse_args(argv)
+    gc.set_threshold(50_000, 20, 100)  # rows are many, short-lived and free of cycles
     settings, store = load_settings(CollectorSettings), load_settings(StoreSettings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in (

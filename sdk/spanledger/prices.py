@@ -23,7 +23,9 @@ NANO = Decimal("0.000000001")
 """Money is rounded half-even to nine digits per bucket, so that a row's total is the sum of its buckets."""
 
 _MILLION = Decimal(1_000_000)
+_NOTHING = Decimal(0).quantize(NANO)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MEMO_SIZE = 4096
 _DAY_NS, _MINUTE_NS = 86_400 * 10**9, 60 * 10**9
 
 # What OpenTelemetry and other instrumentations call a provider -> what genai-prices calls it.
@@ -48,7 +50,7 @@ _FIRST_PARTIES = ("openai", "anthropic", "google", "mistral", "cohere", "voyagea
 _STANDARD_TIERS = frozenset({"", "auto", "default", "standard", "standard_only", "on_demand"})
 
 Tiers = tuple[tuple[int, Decimal], ...]
-"""(tokens of input above which it holds, USD per million tokens), ascending; the first starts at -1."""
+"""(tokens of input above which it holds, USD per token), ascending; the first starts at -1."""
 
 
 class Buckets(Protocol):
@@ -150,7 +152,7 @@ class Rates:
             output=output,
             reasoning=reasoning,
             other=other,
-            total=sum((part for part in parts if part is not None), Decimal(0)).quantize(NANO),
+            total=sum((part for part in parts if part is not None), _NOTHING),
             source=self.source,
             version=self.version,
         )
@@ -164,14 +166,15 @@ def _bucket(tokens: int | None, rate: Tiers | None, context: int) -> Decimal | N
     if tokens is None:
         return None
     if tokens == 0:
-        return Decimal(0).quantize(NANO)
+        return _NOTHING
     if rate is None:
         raise _NoRateError
     price = rate[0][1]
-    for start, tier_price in rate[1:]:
-        if context > start:
-            price = tier_price
-    return (tokens * price / _MILLION).quantize(NANO)
+    if len(rate) > 1:
+        for start, tier_price in rate:
+            if context > start:
+                price = tier_price
+    return (tokens * price).quantize(NANO)
 
 
 def _add(left: Decimal | None, right: Decimal | None) -> Decimal | None:
@@ -190,6 +193,7 @@ class PriceTable:
             ValueError: a document lacks provider or model, or holds a rate or date that does not parse.
         """
         self._overrides: dict[str, list[_Override]] = {}
+        self._memo: dict[tuple[str, str, str, bool, int], Rates | None] = {}
         for document in documents:
             override = _Override.parse(document)
             self._overrides.setdefault(override.model, []).append(override)
@@ -221,6 +225,19 @@ class PriceTable:
         self, provider: str, model: str, at: int, *, service_tier: str = "", batch: bool = False
     ) -> Rates | None:
         """The rates of one model at one moment, or None when nobody wrote them down. Memoised."""
+        if self._overrides:
+            return self._look_up(provider, model, at, service_tier, batch)
+        key = (provider, model, service_tier, batch, at // _MINUTE_NS)
+        try:
+            return self._memo[key]
+        except KeyError:
+            found = self._look_up(provider, model, at, service_tier, batch)
+            if len(self._memo) >= _MEMO_SIZE:
+                self._memo.clear()
+            self._memo[key] = found
+            return found
+
+    def _look_up(self, provider: str, model: str, at: int, service_tier: str, batch: bool) -> Rates | None:
         provider, model = provider.lower().strip(), model.lower().strip()
         if self._overrides and (found := self._override(provider, model, at)):
             return found
@@ -295,7 +312,7 @@ def _rate(name: str, value: object) -> Decimal:
         raise ValueError(f"price {name!r}: {value!r} is not a decimal number") from None
     if not rate.is_finite() or rate < 0:
         raise ValueError(f"price {name!r}: {value!r} must be a finite number of USD, 0 or more")
-    return rate
+    return rate / _MILLION
 
 
 def _document_version(document: Mapping[str, Any]) -> str:
@@ -409,8 +426,8 @@ def _tiers(price: ModelPrice, key: str) -> Tiers | None:
     if value is None:
         return None
     if isinstance(value, Decimal):
-        return ((-1, value),)
-    return ((-1, value.base), *((tier.start, tier.price) for tier in value.tiers))
+        return ((-1, value / _MILLION),)
+    return ((-1, value.base / _MILLION), *((tier.start, tier.price / _MILLION) for tier in value.tiers))
 
 
 @lru_cache(maxsize=1)

@@ -21,12 +21,15 @@ _memo: dict[bytes, tuple[str, Value]] = {}
 
 
 def decode(raw: bytes) -> tuple[str, Value]:
-    """Key and value of one KeyValue. Text that is no UTF-8 keeps its readable part."""
+    """Key and value of one KeyValue. Text that is no UTF-8 keeps its readable part.
+
+    Values are shared between spans: nobody may change a list or an object among them.
+    """
     hit = _memo.get(raw)
     if hit is not None:
         return hit
     pair = _fast(raw) or _slow(raw)
-    if len(raw) <= _MEMO_BYTES and not isinstance(pair[1], (list, dict)):
+    if len(raw) <= _MEMO_BYTES:
         if len(_memo) >= _MEMO_SIZE:
             _memo.clear()
         _memo[raw] = pair

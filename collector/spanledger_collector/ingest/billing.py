@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from spanledger.serving.usage import Usage
 from spanledger_collector.store.reads.known import Asked, Known
 
 from .normalise import MODEL_OPERATIONS, Span
@@ -37,8 +38,7 @@ class Call:
 
     key: SpanKey
     parent: bytes
-    models: frozenset[str]
-    provider: str
+    model_names: tuple[str, str]
     response_id: str
     service: str
     scope: str
@@ -50,6 +50,11 @@ class Call:
     detail: int = 0
     span: Span | None = None
     twin_scopes: set[str] = field(default_factory=set[str])
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The model's names without a provider before a slash."""
+        return frozenset(name.lower().rpartition("/")[2] for name in self.model_names if name)
 
     @property
     def twins(self) -> tuple[str, str, int | None, int | None]:
@@ -121,8 +126,7 @@ def _stored_call(row: Known) -> Call:
     return Call(
         key=(row.project, row.trace_id, row.span_id),
         parent=row.parent_span_id,
-        models=_models(row.request_model, row.response_model),
-        provider=row.provider,
+        model_names=(row.request_model, row.response_model),
         response_id=row.response_id,
         service=row.service,
         scope=row.scope,
@@ -139,8 +143,7 @@ def _fresh_call(span: Span) -> Call:
     return Call(
         key=_key(span),
         parent=row.get("parent_span_id", b""),
-        models=_models(row.get("request_model", ""), row.get("response_model", "")),
-        provider=row.get("provider", ""),
+        model_names=(row.get("request_model", ""), row.get("response_model", "")),
         response_id=row.get("response_id", ""),
         service=row.get("service", ""),
         scope=row.get("scope", ""),
@@ -149,22 +152,20 @@ def _fresh_call(span: Span) -> Call:
         totals=(None, None) if usage is None else (usage.input_total, usage.output_total),
         stored=False,
         billed=True,
-        detail=0 if usage is None else sum(getattr(usage, name) is not None for name in _DETAILS),
+        detail=0 if usage is None else _detail(usage),
         span=span,
     )
 
 
-_DETAILS = (
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "reasoning_tokens",
-    "output_tokens",
-)
-
-
-def _models(*names: str) -> frozenset[str]:
-    return frozenset(name.lower().rpartition("/")[2] for name in names if name)
+def _detail(usage: Usage) -> int:
+    """How much a telling tells: the fuller one is worth more."""
+    return (
+        (usage.output_tokens is not None)
+        + (usage.cache_read_tokens is not None)
+        + (usage.cache_write_tokens is not None)
+        + (usage.cache_write_1h_tokens is not None)
+        + (usage.reasoning_tokens is not None)
+    )
 
 
 class _Tellings:
@@ -205,16 +206,39 @@ class _Tellings:
 
 
 def _mark_duplicates(fresh: list[Call], stored: list[Call], parents: Mapping[SpanKey, bytes]) -> int:
+    contested = _contested(fresh, stored)
     tellings = _Tellings(parents)
     for call in stored:
         tellings.add(call)
     found = 0
-    for call in sorted(fresh, key=lambda call: (-call.detail, -_depth(call, parents), call.start, call.key)):
+    for call in sorted(
+        contested, key=lambda call: (-call.detail, -_depth(call, parents), call.start, call.key)
+    ):
         if reason := tellings.duplicate(call):
             _refuse(call, reason)
             found += 1
         tellings.add(call)
     return found
+
+
+def _contested(fresh: list[Call], stored: list[Call]) -> list[Call]:
+    """The fresh calls that have anything in common with another; most have nothing, and count."""
+    seen: set[object] = set()
+    shared: set[object] = set()
+    scopes: dict[object, str] = {}
+    for call in [*stored, *fresh]:
+        for what in (call.trace, call.response_id and (call.key[0], call.response_id)):
+            (shared if what in seen else seen).add(what)
+        if not call.parent and scopes.setdefault(call.twins, call.scope) != call.scope:
+            shared.add(call.twins)
+    shared.discard("")  # no response id
+    return [
+        call
+        for call in fresh
+        if call.trace in shared
+        or (call.response_id and (call.key[0], call.response_id) in shared)
+        or (not call.parent and call.twins in shared)
+    ]
 
 
 def _twins(call: Call, other: Call) -> bool:

@@ -59,15 +59,12 @@ def take_event(name: str, attributes: dict[str, Value], facts: dict[str, Value])
 
 
 def _append(name: str, attributes: dict[str, Value], facts: dict[str, Value]) -> None:
-    field = "messages.output" if name == CHOICE_EVENT else "messages.input"
-    before = facts.setdefault(field, [])
-    if not isinstance(before, list):
-        return  # an attribute told them already
+    field = "events.output" if name == CHOICE_EVENT else "events.input"
     message = {
         key: parsed(value) for key, value in attributes.items() if key not in ("gen_ai.system", "index")
     }
     message.setdefault("role", _OLD_EVENT_ROLES.get(name, "assistant"))
-    before.append(message)
+    cast(list[object], facts.setdefault(field, [])).append(message)
 
 
 def rebuilt(parts: dict[str, Value]) -> list[Any]:
@@ -99,7 +96,7 @@ def _listed(value: object) -> object:
 
 def input_text(facts: dict[str, Value], groups: Groups, *, is_model: bool) -> str:
     """The ``input`` column: messages of a model call, else the recorded arguments."""
-    told = facts.get("messages.input")
+    told = facts.get("messages.input") or facts.get("events.input")
     if told is None and "messages.input" in groups:
         told = _plain_openinference(rebuilt(groups["messages.input"]))
     if told is None and not is_model:
@@ -114,7 +111,7 @@ def input_text(facts: dict[str, Value], groups: Groups, *, is_model: bool) -> st
 
 def output_text(facts: dict[str, Value], groups: Groups, *, is_model: bool) -> str:
     """The ``output`` column: the answer's messages of a model call, else the recorded result."""
-    told = facts.get("messages.output")
+    told = facts.get("messages.output") or facts.get("events.output")
     if told is None and "messages.output" in groups:
         told = _plain_openinference(rebuilt(groups["messages.output"]))
     if told is None and not is_model:

@@ -11,7 +11,7 @@ from spanledger.serving.usage import Usage
 
 from . import content, evaluations, slim, values
 from .attributes import Value, decode, decode_all, text
-from .dialects import TABLE
+from .dialects import TABLE, Rule
 from .usage import buckets
 from .wire import valid_ids
 
@@ -20,7 +20,9 @@ Row = dict[str, Any]
 
 MODEL_OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
 _KINDS = ("internal", "internal", "server", "client", "producer", "consumer")
+_NO_SPAN = bytes(8)
 _DAY_NS = 86_400 * 10**9
+_MEMO_BYTES, _MEMO_SIZE = 96, 20_000
 _OLDEST_NS, _AHEAD_NS = 10 * 366 * _DAY_NS, _DAY_NS
 
 _PROVIDERS = {
@@ -124,8 +126,9 @@ def _add(span: slim.Span, base: Row, tenancy: Tenancy, into: Batch) -> None:
     row["trace_id"], row["span_id"] = span.trace_id, span.span_id
     row["name"] = span.name.decode("utf-8", "replace")
     row["kind"] = _KINDS[span.kind] if 0 <= span.kind < 6 else "internal"
-    if span.parent_span_id and any(span.parent_span_id):
-        row["parent_span_id"] = span.parent_span_id[:8]
+    parent = span.parent_span_id
+    if len(parent) == 8 and parent != _NO_SPAN:
+        row["parent_span_id"] = parent
     facts: dict[str, Value] = {}
     extra: dict[str, Value] = {}
     groups: content.Groups = {}
@@ -174,14 +177,29 @@ def _is_told_by_its_stream(facts: dict[str, Value], row: Row, usage: Usage | Non
     )
 
 
+_Read = tuple[str, Value, Rule | None]
+_memo: dict[bytes, _Read] = {}
+
+
+def _read(raw: bytes) -> _Read:
+    """An attribute with its rule; short ones repeat, so they are remembered with both."""
+    key, value = decode(raw)
+    found = (key, value, TABLE.rule(key))
+    if len(raw) <= _MEMO_BYTES:
+        if len(_memo) >= _MEMO_SIZE:
+            _memo.clear()
+        _memo[raw] = found
+    return found
+
+
 def _read_attributes(
     raws: Sequence[bytes], facts: dict[str, Value], extra: dict[str, Value], groups: content.Groups
 ) -> int:
     """Sort attributes into facts, parts of lists, and the rest; the answer is the vocabulary's mark."""
-    mark, ranks, rule_of = 0, dict[str, int](), TABLE.rule
+    mark, ranks = 0, dict[str, int]()
+    remembered = _memo.get
     for raw in raws:
-        key, value = decode(raw)
-        rule = rule_of(key)
+        key, value, rule = remembered(raw) or _read(raw)
         if rule is None:
             extra[key] = value
             continue
@@ -263,6 +281,9 @@ def _set_columns(facts: dict[str, Value], row: Row, extra: dict[str, Value]) -> 
     for name, value in facts.items():
         read = columns.get(name)
         if read is None or value is None:
+            continue
+        if type(value) is str and (read is values.string or (read is values.label and len(value) < 256)):
+            row[name] = value
             continue
         found = read(value)
         if found is None:

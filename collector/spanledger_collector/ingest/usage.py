@@ -12,7 +12,7 @@ from typing import Any, cast
 from spanledger.serving.usage import Usage, normalise
 
 from .attributes import Value
-from .values import parsed, whole
+from .values import U32, parsed, whole
 
 Facts = Mapping[str, Value]
 """Facts of a span by field, those of usage among them (``usage.input``, ``usage.cache_read``, ...)."""
@@ -91,6 +91,8 @@ def _carve(total: int | None, *parts: int | None) -> tuple[int | None, list[int 
 
 def _count(facts: Facts, name: str) -> int | None:
     value = facts.get(name)
+    if type(value) is int and 0 <= value <= U32:
+        return value
     return None if value is None else whole(value)
 
 

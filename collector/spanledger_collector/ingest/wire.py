@@ -22,6 +22,7 @@ from . import errors
 
 Signal = Literal["traces", "logs"]
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
+_NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
 _MAX_DEPTH = 90  # protobuf's own limit is 100
 
 _REQUESTS: dict[Signal, type[ExportTraceServiceRequest | ExportLogsServiceRequest]] = {
@@ -140,7 +141,7 @@ def _count_spans(request: ExportTraceServiceRequest, body: bytes) -> Checked:
 
 def valid_ids(trace_id: bytes, span_id: bytes) -> bool:
     """Whether both ids have their length and are not all zero."""
-    return len(trace_id) == 16 and len(span_id) == 8 and any(trace_id) and any(span_id)
+    return len(trace_id) == 16 and len(span_id) == 8 and trace_id != _NO_TRACE and span_id != _NO_SPAN
 
 
 def success(kind: str, signal: Signal, checked: Checked) -> bytes:

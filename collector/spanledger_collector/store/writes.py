@@ -52,7 +52,8 @@ def arrow_insert(table: str, rows: Sequence[Row], token: str) -> Insert:
         ValueError, TypeError, OverflowError: a value does not fit its column's type.
     """
     columns = _columns(table)
-    names = [name for name in columns if any(name in row for row in rows)]
+    filled = set[str]().union(*rows)
+    names = [name for name in columns if name in filled]
     arrays = [columns[name](rows) for name in names]
     return Insert(table, tuple(names), token, _stream(names, arrays), len(rows))
 

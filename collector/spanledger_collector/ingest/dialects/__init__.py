@@ -1,8 +1,8 @@
 """Attribute vocabularies in, one lookup from an attribute's name to the record's field out."""
 
 from .dialect import Dialect
-from .table import DIALECTS, Table, build
+from .table import DIALECTS, Rule, Table, build
 
-__all__ = ["DIALECTS", "TABLE", "Dialect", "Table"]
+__all__ = ["DIALECTS", "TABLE", "Dialect", "Rule", "Table"]
 
 TABLE = build(DIALECTS)

@@ -52,6 +52,7 @@ class Table:
         self._rules: dict[str, Rule | None] = {
             name: replace(rule, mark=self._mark(name)) for name, rule in rules.items()
         }
+        self._scopes: dict[tuple[int, str], str] = {}
         self._room = len(self._rules) + _MEMO_SIZE
 
     def rule(self, name: str) -> Rule | None:
@@ -78,6 +79,15 @@ class Table:
 
     def dialect(self, mark: int, scope: str) -> str:
         """The vocabulary a span was written in, from the highest mark among its names and its scope."""
+        try:
+            return self._scopes[mark, scope]
+        except KeyError:
+            name = self._dialect(mark, scope)
+            if len(self._scopes) < _MEMO_SIZE:
+                self._scopes[mark, scope] = name
+            return name
+
+    def _dialect(self, mark: int, scope: str) -> str:
         name = self._names[mark]
         if name in ("", "gen_ai"):
             for dialect in self._dialects:
