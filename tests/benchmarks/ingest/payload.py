@@ -1,0 +1,87 @@
+"""A number in; OTLP requests of synthetic RAG calls out: 4.5 KB and 28 attributes a span."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from dataclasses import dataclass
+
+from tests.otlp import SpanData, body
+
+_WORDS = [
+    "retrieval", "answer", "customer", "invoice", "policy", "refund", "shipping", "warranty", "contract", "ticket",
+    "agent", "context", "document", "section", "clause", "payment", "account", "delivery", "schedule", "support",
+]  # fmt: skip
+_DICE = random.Random(7)
+
+
+def _text(dice: random.Random, size: int) -> str:
+    words: list[str] = []
+    left = size
+    while left > 0:
+        word = dice.choice(_WORDS) if dice.random() < 0.7 else f"{dice.randrange(16**5):x}"
+        words.append(word)
+        left -= len(word) + 1
+    return " ".join(words)
+
+
+_SYSTEMS = [_text(_DICE, 500) for _ in range(40)]
+_CHUNKS = [_text(_DICE, 620) for _ in range(4000)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One request and what it holds."""
+
+    body: bytes
+    keys: tuple[tuple[bytes, bytes], ...]
+
+
+def batch(number: int, spans: int = 100, per_trace: int = 6) -> Batch:
+    """Request ``number``: ``spans`` model calls, ``per_trace`` of them in one trace, ending now."""
+    dice = random.Random(number)
+    now = time.time_ns()
+    made: list[SpanData] = []
+    trace = os.urandom(16)
+    for index in range(spans):
+        if index % per_trace == 0:
+            trace = os.urandom(16)
+        made.append(_span(dice, trace, now))
+    content = body(*made, resource={"service.name": "shop", "service.version": "1.2", "host.name": "h1"})
+    return Batch(content, tuple((span.trace_id, span.span_id) for span in made))
+
+
+def _span(dice: random.Random, trace: bytes, now: int) -> SpanData:
+    duration = dice.randrange(200_000_000, 3_000_000_000)
+    system, chunks = dice.choice(_SYSTEMS), dice.sample(_CHUNKS, 4)
+    question = f"{' '.join(chunks)} {_text(dice, 60)}"
+    attributes: dict[str, object] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.response.id": f"chatcmpl-{dice.getrandbits(96):x}",
+        "gen_ai.response.finish_reasons": ["stop"],
+        "gen_ai.request.temperature": 0.2,
+        "gen_ai.request.max_tokens": 512,
+        "gen_ai.usage.input_tokens": dice.randrange(600, 1200),
+        "gen_ai.usage.output_tokens": dice.randrange(20, 300),
+        "gen_ai.usage.cache_read.input_tokens": dice.randrange(0, 500),
+        "gen_ai.input.messages": _messages(("system", system), ("user", question)),
+        "gen_ai.output.messages": _messages(("assistant", _text(dice, 420))),
+        "user.id": f"user-{dice.randrange(5000)}",
+        "session.id": f"session-{dice.randrange(20000)}",
+        "server.address": "api.openai.com",
+        "spanledger.team": f"team-{dice.randrange(8)}",
+        "spanledger.feature": "rag",
+        **{f"app.attribute.{n}": f"value {dice.randrange(6)}" for n in range(10)},
+    }
+    return SpanData(
+        name="chat gpt-4o", attributes=attributes, trace_id=trace, parent_span_id=dice.randbytes(8),
+        start=now - duration, duration_ns=duration,
+    )  # fmt: skip
+
+
+def _messages(*pairs: tuple[str, str]) -> str:
+    return "[" + ",".join(f'{{"role":"{role}","content":"{text}"}}' for role, text in pairs) + "]"
