@@ -25,6 +25,8 @@ _DAY_NS = 86_400 * 10**9
 _MEMO_BYTES, _MEMO_SIZE = 96, 20_000
 _OLDEST_NS, _AHEAD_NS = 10 * 366 * _DAY_NS, _DAY_NS
 
+_FAULTS = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError)
+
 _PROVIDERS = {
     "azure": "azure.ai.openai",
     "az.ai.openai": "azure.ai.openai",
@@ -68,12 +70,16 @@ class Span:
 
 @dataclass(slots=True)
 class Batch:
-    """What requests became. ``rejected`` counts spans without valid ids, ``clamped`` times that cannot be meant."""
+    """What requests became. ``rejected`` counts spans without valid ids, ``clamped`` times that cannot be meant.
+
+    ``faults`` are spans that could not be read: project, why, and the span's bytes.
+    """
 
     spans: list[Span] = field(default_factory=list[Span])
     scores: list[Row] = field(default_factory=list[Row])
     rejected: int = 0
     clamped: int = 0
+    faults: list[tuple[str, str, bytes]] = field(default_factory=list[tuple[str, str, bytes]])
 
 
 def normalise(body: bytes, tenancy: Tenancy, into: Batch) -> None:
@@ -88,10 +94,13 @@ def normalise(body: bytes, tenancy: Tenancy, into: Batch) -> None:
             name = scope.scope.name.decode("utf-8", "replace")
             scoped = {**base, "scope": name} if name else base
             for span in scope.spans:
-                if valid_ids(span.trace_id, span.span_id):
-                    _add(span, scoped, tenancy, into)
-                else:
+                if not valid_ids(span.trace_id, span.span_id):
                     into.rejected += 1
+                    continue
+                try:
+                    _add(span, scoped, tenancy, into)
+                except _FAULTS as fault:  # of ours; the other spans of the request are none the worse for it
+                    into.faults.append((tenancy.project, repr(fault), span.SerializeToString()))
 
 
 _RESOURCE = {

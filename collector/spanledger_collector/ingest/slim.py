@@ -90,6 +90,10 @@ class Span(Protocol):
     links: Sequence[Link]
     status: Status
 
+    def SerializeToString(self) -> bytes:
+        """The span's bytes again."""
+        ...
+
 
 class Resource(Protocol):
     """Where spans come from; attributes are serialized KeyValues."""

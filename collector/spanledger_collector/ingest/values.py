@@ -121,6 +121,10 @@ def _up_to(limit: int) -> Callable[[Value], int | None]:
     return lambda value: whole(value, limit)
 
 
+def _one_of(allowed: frozenset[str]) -> Callable[[Value], str | None]:
+    return lambda value: value if isinstance(value, str) and value in allowed else None
+
+
 CACHE_STATES = frozenset({"miss", "exact", "semantic", "off"})
 STATUSES = frozenset({"ok", "error", "cut", "cancelled"})
 
@@ -172,7 +176,7 @@ COLUMNS: dict[str, Callable[[Value], object]] = {
     "seed": lambda value: whole(value, I64, -I64 - 1),
     "tags": strings,
     "finish_reason": reasons,
-    "cache": lambda value: value if value in CACHE_STATES else None,
-    "status": lambda value: value if value in STATUSES else None,
+    "cache": _one_of(CACHE_STATES),
+    "status": _one_of(STATUSES),
 }
 """How each column that one attribute fills reads its value. The others are worked out of several facts."""

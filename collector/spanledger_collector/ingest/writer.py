@@ -26,6 +26,7 @@ from spanledger_collector.store.writes import (
 )
 
 from . import billing, prepared
+from .errors import Refused
 from .metrics import Metrics
 from .normalise import Batch, Span, Tenancy, normalise
 from .pricing import PriceBook, price, warm_up
@@ -152,16 +153,15 @@ class Writer:
 
     def _normalise(self, record: Record, batch: Batch, letters: list[Row]) -> None:
         tenancy = Tenancy(record.project, record.team, record.key_id, record.received_at, record.trusted)
-        before = (len(batch.spans), len(batch.scores))
         try:
             body = record.plain or inflate(record.body, record.encoding, _INFLATED_LIMIT)
             if record.signal == "traces":
                 normalise(body, tenancy, batch)
-        except (DecodeError, ValueError, TypeError, KeyError, IndexError, OverflowError) as wrong:
-            logger.exception("a request of project %s is set aside", record.project)
-            del batch.spans[before[0] :], batch.scores[before[1] :]
+        except (DecodeError, Refused) as wrong:  # it could be read when it was accepted: the disk changed it
             payload = record.plain or record.body
-            letters.append(self._letter(record.project, "not_normalised", repr(wrong), payload))
+            letters.append(self._letter(record.project, "unreadable", repr(wrong), payload))
+        letters += [self._letter(project, "not_normalised", why, span) for project, why, span in batch.faults]
+        batch.faults.clear()
 
     def _fresh(self, spans: list[Span]) -> list[Span]:
         """Decide on billing and drop what the table or this batch holds already."""
