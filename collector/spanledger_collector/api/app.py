@@ -24,5 +24,5 @@ def build(client: Client, registry: Registry, keys: KeyDirectory) -> FastAPI:
     app.state.snapshots = Snapshots(registry)
     problems.install(app)
     for router in (documents.router, calls.router, ledger.router, scores.router, exports.router):
-        app.include_router(router, dependencies=[Depends(known_parameters)])
+        app.include_router(router, dependencies=[Depends(known_parameters)], responses=problems.RESPONSES)
     return app

@@ -12,7 +12,7 @@ from spanledger_collector.store.reads import people, traces
 
 from .asking import Asked, Cursor, Limit, Reader, SpanId, Store, TraceId
 from .filters import Calls
-from .lines import CallPage, PersonPage, TraceBody
+from .lines import CallPage, PersonBody, PersonPage, TraceBody, plain
 from .paging import cursor, key_of
 from .problems import Refusal
 
@@ -52,7 +52,7 @@ def get_call(store: Store, caller: Reader, trace_id: TraceId, span_id: SpanId) -
     found = traces.span(store, caller.project, trace_id, span_id)
     if found is None:
         raise Refusal(404, f"there is no span {span_id} in trace {trace_id}")
-    return found
+    return plain(found)
 
 
 @router.get("/traces/{trace_id}")
@@ -62,7 +62,9 @@ def get_trace(store: Store, caller: Reader, trace_id: TraceId) -> TraceBody:
     if not spans:
         raise Refusal(404, f"there is no trace {trace_id}")
     scores = traces.trace_scores(store, caller.project, trace_id)
-    return TraceBody(trace_id=trace_id.lower(), spans=spans, scores=scores)
+    return TraceBody(
+        trace_id=trace_id.lower(), spans=[plain(row) for row in spans], scores=[plain(row) for row in scores]
+    )
 
 
 @router.get("/sessions")
@@ -130,4 +132,5 @@ def _people(found: Sequence[people.Person], order: people.Order, limit: int) -> 
         if last
         else None
     )
-    return PersonPage(items=list(found), next=following)
+    items = [PersonBody.model_validate(entry, from_attributes=True) for entry in found]
+    return PersonPage(items=items, next=following)

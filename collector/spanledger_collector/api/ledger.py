@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Query
@@ -15,7 +14,7 @@ from spanledger_collector.store.reads import spend
 
 from .asking import Asked, Cursor, Limit, Reader, Store
 from .filters import Scores, Word
-from .lines import EventPage, ScorePage
+from .lines import EventPage, ScorePage, Usd
 from .paging import cursor, key_of
 from .problems import Refusal
 
@@ -36,8 +35,8 @@ class CostLine(BaseModel):
     unpriced: int
     input_tokens: int
     output_tokens: int
-    cost: Decimal
-    saved: Decimal
+    cost: Usd
+    saved: Usd
 
 
 class MeasuresBody(BaseModel):
@@ -47,8 +46,8 @@ class MeasuresBody(BaseModel):
     errors: int
     cut: int
     unpriced: int
-    cost: Decimal
-    saved: Decimal
+    cost: Usd
+    saved: Usd
     cache_hits: int
     p50_ns: float | None
     p95_ns: float | None

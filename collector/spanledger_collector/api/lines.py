@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PlainSerializer
 from typing_extensions import TypedDict
 
 from spanledger_collector.store.reads.events import EventRow
-from spanledger_collector.store.reads.people import Person
+
+Usd = Annotated[Decimal, PlainSerializer(lambda value: format(value, "f"), return_type=str)]
+"""US dollars: a plain decimal string in JSON, never an exponent."""
+
+
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of any shape, its money as plain decimal strings."""
+    return {name: format(value, "f") if isinstance(value, Decimal) else value for name, value in row.items()}
 
 
 class CallLine(TypedDict):
@@ -33,8 +41,8 @@ class CallLine(TypedDict):
     output_tokens: int | None
     reasoning_tokens: int | None
     usage_estimated: bool
-    cost_total: Decimal | None
-    cost_saved: Decimal | None
+    cost_total: Usd | None
+    cost_saved: Usd | None
     billable: bool
     team: str
     feature: str
@@ -68,7 +76,7 @@ class ScoreLine(TypedDict):
     higher_is_better: bool
     evaluator: str
     sample_rate: float | None
-    cost: Decimal | None
+    cost: Usd | None
     author: str
     time: int
     created_at: int
@@ -98,10 +106,25 @@ class EventPage(BaseModel):
     next: str | None
 
 
+class PersonBody(BaseModel):
+    """One session or one user of a window; ``users`` names at most ten."""
+
+    id: str
+    calls: int
+    traces: int
+    errors: int
+    unpriced: int
+    cost: Usd
+    first: int
+    last: int
+    sessions: int
+    users: list[str]
+
+
 class PersonPage(BaseModel):
     """One page of sessions or users."""
 
-    items: list[Person]
+    items: list[PersonBody]
     next: str | None
 
 

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from spanledger_collector.store.registry.errors import (
@@ -31,6 +32,34 @@ _AWAY = {None, 202, 209, 210, 242, 279, 439, 999}
 
 _TOO_MUCH = {158, 159, 160, 241, 307, 396}
 """The engine's codes for a question over its limits: rows, time, memory, bytes, result size."""
+
+
+class ProblemBody(BaseModel):
+    """What went wrong, as RFC 9457 says it; ``errors`` names each wrong value and its place."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] | None = None
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": text,
+        "content": {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}},
+    }
+    for status, text in (
+        (400, "The body is no JSON."),
+        (401, "No key, or one that is unknown or revoked."),
+        (403, "The key lacks the scope, or may not act for the project named."),
+        (404, "There is no such thing in the project."),
+        (409, "Somebody else changed it, or others need it."),
+        (422, "Values that are not allowed, or a question that reads too much."),
+        (503, "The store does not answer: try again."),
+    )
+}
+"""What every path may answer besides its own, for OpenAPI."""
 
 
 class Refusal(Exception):

@@ -36,7 +36,7 @@ class ScoreBody(BaseModel):
     trace_id: Annotated[str, Field(pattern="^[0-9a-fA-F]{32}$")]
     span_id: Annotated[str, Field(pattern="^([0-9a-fA-F]{16})?$")] = ""
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    value: Annotated[float, Field(strict=True, allow_inf_nan=False)] | None = None
     label: Short = ""
     explanation: Annotated[str, Field(max_length=100_000)] = ""
     status: ScoreStatus = "ok"
