@@ -50,12 +50,14 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module 'spanledger' has no attribute {name!r}")
-    value = getattr(import_module(f"spanledger.{_HOME.get(name, 'face')}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a checker would take any name for an attribute of the module
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module 'spanledger' has no attribute {name!r}")
+        value = getattr(import_module(f"spanledger.{_HOME.get(name, 'face')}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -123,6 +123,11 @@ def prompt(
     return held[1]
 
 
+def forget() -> None:
+    """Ask the registry again at the next use; copies on disk stay."""
+    _cache.clear()
+
+
 def _first(settings: Settings, key: tuple[str, str, str], fallback: Any) -> Prompt:
     _, name, label = key
     try:

@@ -87,6 +87,11 @@ def serving(sink: Sink, port: int = 0) -> Generator[Sink]:
             self.end_headers()
             self.wfile.write(payload)
 
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
         def log_message(self, format: str, *args: object) -> None:
             return
 
