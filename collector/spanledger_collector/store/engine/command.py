@@ -61,8 +61,8 @@ def _listener(settings: EngineSettings) -> socket.socket:
 @contextmanager
 def _lock(settings: EngineSettings) -> Generator[None]:
     """One process a folder. The engine has a lock of its own, but does not tell it from other failures."""
-    settings.data.mkdir(parents=True, exist_ok=True)
-    with (settings.data.parent / "engine.lock").open("a+") as file:
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    with (settings.folder / "lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -77,7 +77,7 @@ def _lock(settings: EngineSettings) -> Generator[None]:
 
 
 def _open(settings: EngineSettings) -> EngineApp:
-    prepare_process(settings.data.parent / "engine.cwd", settings.memory)
+    prepare_process(settings.folder, settings.memory)
     from .app import EngineApp
 
     try:
@@ -97,7 +97,7 @@ def _config(app: EngineApp) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         lifespan="on",
-        timeout_keep_alive=75,
+        timeout_keep_alive=600,  # longer than clients keep connections, so that none is closed under a request
         timeout_graceful_shutdown=2,
         server_header=False,
         proxy_headers=False,

@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from xml.sax.saxutils import escape
 
 _EXTENSION = "_chdb.abi3.so"
 _DEEPBIND = 0x00008  # RTLD_DEEPBIND of dlfcn.h
@@ -41,21 +42,23 @@ def load_engine() -> ModuleType:
     return module
 
 
-def prepare_process(work: Path, memory: int) -> None:
+def prepare_process(folder: Path, memory: int) -> None:
     """Settle what the engine takes from its process: working directory, time zone and heap.
 
-    The engine reads ``config.xml`` where it stands: it shall find ours and nobody else's. ``memory`` is the number
-    of bytes it may use in all.
+    The engine reads ``config.xml`` where it stands: it shall find ours, in ``folder/work``, and nobody else's.
+    ``memory`` is the number of bytes it may use in all; ``folder/backups`` is the only place for BACKUP.
     """
-    work.mkdir(exist_ok=True)
-    (work / "config.xml").write_text(server_config(memory))
+    work, backups = folder / "work", folder / "backups"
+    for made in (work, backups):
+        made.mkdir(exist_ok=True)
+    (work / "config.xml").write_text(server_config(memory, backups))
     os.chdir(work)
     os.environ["TZ"] = "UTC"
     _keep_heap()
 
 
-def server_config(memory: int) -> str:
-    """The engine's ``config.xml``: a bound on all memory, and caches in proportion to it."""
+def server_config(memory: int, backups: Path) -> str:
+    """The engine's ``config.xml``: a bound on all memory, caches in proportion to it, a place for backups."""
     cache = max(memory // 16, 16 * _MIB)
     caches = (
         "mark_cache_size",
@@ -67,6 +70,7 @@ def server_config(memory: int) -> str:
     )
     lines = [f"  <max_server_memory_usage>{memory}</max_server_memory_usage>"]
     lines += [f"  <{name}>{cache}</{name}>" for name in caches]
+    lines += [f"  <backups><allowed_path>{escape(str(backups))}/</allowed_path></backups>"]
     return "\n".join(["<clickhouse>", *lines, "</clickhouse>", ""])
 
 

@@ -40,9 +40,14 @@ class EngineSettings(BaseSettings):
     """Bytes one statement may use in the engine (``max_memory_usage``)."""
 
     @property
-    def data(self) -> Path:
-        """The folder that holds the tables."""
+    def folder(self) -> Path:
+        """All that the engine keeps: ``data`` (the tables), ``backups``, ``work`` and ``lock``."""
         return self.home.expanduser().resolve() / "engine"
+
+    @property
+    def data(self) -> Path:
+        """The tables."""
+        return self.folder / "data"
 
     @model_validator(mode="after")
     def _token_beyond_loopback(self) -> EngineSettings:

@@ -64,6 +64,28 @@ def test_the_engine_keeps_within_the_memory_it_is_given(tmp_path: Path, engines:
     assert request(engines[0].url, "SELECT 1").text == "1\n"
 
 
+def test_a_backup_of_a_database_can_be_restored_after_it_was_lost(
+    tmp_path: Path, engines: list[Engine]
+) -> None:
+    home = tmp_path / "home & <more>"
+    home.mkdir()
+    engines.append(start_engine(home))
+    for sql in (
+        "CREATE DATABASE kept",
+        "CREATE TABLE kept.t (n UInt64) ENGINE = MergeTree ORDER BY n",
+        "INSERT INTO kept.t SELECT number FROM numbers(1000)",
+        "BACKUP DATABASE kept TO File('kept')",
+        "DROP DATABASE kept SYNC",
+        "RESTORE DATABASE kept FROM File('kept')",
+    ):
+        answer = request(engines[0].url, sql)
+        assert answer.status == 200, answer.text
+    assert request(engines[0].url, "SELECT sum(n) FROM kept.t").text == "499500\n"
+    assert (home / "engine" / "backups" / "kept").is_dir()
+    outside = request(engines[0].url, f"BACKUP DATABASE kept TO File('{tmp_path}/kept')")
+    assert "not allowed for backups" in outside.text
+
+
 @pytest.mark.parametrize(
     ("env", "words"),
     [
