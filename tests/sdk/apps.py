@@ -10,15 +10,17 @@ import time
 
 import spanledger
 
+PAYLOAD = "x" * int(os.environ.get("APPS_PAYLOAD", "10"))
+
 
 @spanledger.observe
-def work(number: int) -> int:
+def work(number: int, text: str) -> int:
     return number
 
 
 def burst(count: int) -> None:
     for number in range(count):
-        work(number)
+        work(number, PAYLOAD)
 
 
 def plain(count: int) -> None:
@@ -55,7 +57,7 @@ def kill_9_while_recording(count: int) -> None:
     """Told on stdout what was recorded before the end came from outside."""
     number = 0
     while True:
-        work(number)
+        work(number, PAYLOAD)
         number += 1
         if number == count:
             print("recorded", flush=True)
