@@ -10,7 +10,7 @@ from typing import Any
 from .asking import Client, ask, ask_one
 
 MODEL_OPERATIONS = ("chat", "text_completion", "generate_content")
-BUDGET_FIELDS = ("team", "key_id", "user_id", "route", "feature")
+BUDGET_FIELDS = ("team", "key_id", "user_id", "route", "feature", "model", "upstream")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +200,8 @@ WHERE project = {project:String} AND start_time >= fromUnixTimestamp64Nano({sinc
     AND (NOT {by_user_id:Bool} OR user_id = {user_id:String})
     AND (NOT {by_route:Bool} OR route = {route:String})
     AND (NOT {by_feature:Bool} OR feature = {feature:String})
+    AND (NOT {by_model:Bool} OR request_model = {model:String})
+    AND (NOT {by_upstream:Bool} OR upstream = {upstream:String})
 """
 
 
