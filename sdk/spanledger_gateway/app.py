@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -14,13 +15,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from spanledger import settings as sdk
+from spanledger.prices import PriceTable
 from spanledger.recorder import Recorder
 from spanledger.serving.asks import Endpoint
 
-from . import metrics
+from . import hooks, metrics
+from .access import Rates, authenticate
 from .answers import AnswerCache
 from .asgi import Receive, Scope, Send, headers_of, send_json, send_whole
 from .attempts import Attempts
+from .engines import Engines
 from .ledger import Ledger
 from .models import list_models, one_model
 from .pricing import Pricing
@@ -28,8 +32,9 @@ from .recording import Recording
 from .redis_link import RedisLink
 from .registry import RegistryFeed
 from .replies import RefusedError
-from .serving import Serving, authenticate
+from .serving import Parts, Serving
 from .settings import GatewaySettings, load
+from .shadow import Shadows
 from .states import RouteStates, listen
 from .upstreams import Upstreams
 
@@ -48,6 +53,7 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, recorder: Recorder) -> None:
         self.settings = settings
+        self.hooks = hooks.load(settings.gateway_hooks)
         self.recorder = recorder
         self._tasks: list[asyncio.Task[Any]] = []
         self._serving: Serving | None = None
@@ -148,16 +154,24 @@ class Gateway:
         )
         self.ledger = Ledger(self.link, settings.gateway_budget_wait_s)
         self.pricing = Pricing()
-        self.attempts = Attempts(settings, self.upstreams, self.ledger, self.pricing)
+        self.engines = Engines(self.upstreams, lambda: self.feed.registry.snapshot)
+        self.attempts = Attempts(settings, self.upstreams, self.engines, self.ledger, self.pricing)
+        recording = Recording(self.recorder, content=settings.gateway_content == "full")
+        self.shadows = Shadows(self.upstreams, self.ledger, self.pricing, recording.shadow)
         self._serving = Serving(
-            settings,
-            lambda: self.feed.registry,
-            self.states,
-            self.attempts,
-            AnswerCache(self.link, settings.gateway_cache_mb << 20),
-            self.ledger,
-            self.pricing,
-            Recording(self.recorder, content=settings.gateway_content == "full"),
+            Parts(
+                registry=lambda: self.feed.registry,
+                states=self.states,
+                attempts=self.attempts,
+                cache=AnswerCache(self.link, settings.gateway_cache_mb << 20),
+                ledger=self.ledger,
+                pricing=self.pricing,
+                recording=recording,
+                rates=Rates(settings.gateway_workers),
+                hooks=self.hooks,
+                shadows=self.shadows,
+                max_body=settings.gateway_max_body_mb << 20,
+            )
         )
         self.feed.read_disk()
         self.states.read_disk()
@@ -168,6 +182,8 @@ class Gateway:
         self._follow(self.states.run())
         self._follow(listen(self.link, wake))
         self._follow(self.ledger.run())
+        self._follow(self.engines.run())
+        await asyncio.to_thread(_load_prices)
         # What lives from here on is never garbage, and a request leaves no cycles: looking for them seldom
         # spares a tenth of the time.
         gc.collect()
@@ -179,6 +195,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.shadows.close()
         await self.ledger.close()
         await self.link.close()
         await self.upstreams.close()
@@ -186,6 +203,11 @@ class Gateway:
 
     def _follow(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+
+def _load_prices() -> None:
+    """Read the public price table now, so that no request has to wait for it."""
+    PriceTable().rates("openai", "gpt-4o", time.time_ns())
 
 
 def create() -> Gateway:

@@ -5,69 +5,95 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
-import aiohttp
-import orjson
-
-from spanledger import ids, propagation
-from spanledger.serving.answers import Answer
-from spanledger.serving.asks import Ask, Wire
-from spanledger.serving.failures import Failure, of_status, wait_before_retry
-from spanledger.serving.health import HealthBook
-from spanledger.serving.protocols import chat
-from spanledger.serving.protocols.values import Json, obj, text
-from spanledger.serving.relay import READ_BODY, BrokenStreamError, Relay
-from spanledger.serving.routing import name_of, order
-from spanledger.serving.snapshot import Target, Upstream
-from spanledger.serving.translate import UntranslatableError, translation
+from spanledger import ids
+from spanledger.serving.failures import Failure, wait_before_retry
+from spanledger.serving.health import HealthBook, State
+from spanledger.serving.routing import name_of, order, sticky_draw
+from spanledger.serving.snapshot import Route, Target, Upstream
 
 from . import metrics
+from .asking import Live, Whole, ask, prepare, wire_of
 from .calls import Attempt, Call, place_of
-from .ledger import Ledger
+from .engines import Engines
+from .ledger import Booking, Ledger
 from .pricing import Pricing
 from .replies import RefusedError
 from .settings import GatewaySettings
 from .upstreams import AttemptFailed, Upstreams
 
-_LARGEST_HELD = 1 << 20  # bytes of a stream before its first content event
+
+class StepDown(Exception):
+    """A budget's stage sends the call to a cheaper route."""
+
+    def __init__(self, route: Route, budget: str) -> None:
+        super().__init__(budget)
+        self.route = route
+        self.budget = budget
 
 
 @dataclass(slots=True)
-class Whole:
-    """A complete answer."""
+class CallPlaces:
+    """The health and load of one project's targets at one moment; a ``routing.Places``."""
 
-    attempt: Attempt
-    body: bytes
-    request_id: str
+    health: HealthBook
+    engines: Engines
+    upstreams: Mapping[str, Upstream]
+    now: float
+
+    def state(self, target: Target) -> State:
+        """Whether the target may be asked."""
+        return self.health.state(self._place(target), self.now)
+
+    def badness(self, target: Target) -> tuple[float, float]:
+        """The least bad of those cooling down has the least."""
+        return self.health.badness(self._place(target), self.now)
+
+    def load(self, target: Target) -> float:
+        """Requests its engine has to work on."""
+        return self.engines.load(self.upstreams.get(target.upstream))
+
+    def is_full(self, target: Target) -> bool:
+        """Whether its queue is at the length from which calls spill."""
+        upstream = self.upstreams.get(target.upstream)
+        if upstream is None or upstream.spill_at_waiting is None:
+            return False
+        engine = self.engines.get(upstream)
+        return engine is not None and (engine.waiting or 0) >= upstream.spill_at_waiting
+
+    def _place(self, target: Target) -> str:
+        return place_of(self.upstreams.get(target.upstream), target)
 
 
-@dataclass(slots=True)
-class Live:
-    """A stream whose first content event has come. ``held`` goes to the caller first.
-
-    ``broken`` is set when the stream broke in the same bytes that brought its first content: what was
-    seen commits, however fast the rest followed.
-    """
-
-    attempt: Attempt
-    response: aiohttp.ClientResponse
-    relay: Relay
-    held: bytes
-    request_id: str
-    broken: BrokenStreamError | None = None
+def _sticky_subject(call: Call) -> str:
+    match call.route.sticky:
+        case "user":
+            return call.fields["user_id"]
+        case "session":
+            return call.fields["session_id"]
+        case "key":
+            return call.key.id
+        case _:
+            return ""
 
 
 class Attempts:
     """Tries a call's targets in turn until one answers."""
 
     def __init__(
-        self, settings: GatewaySettings, upstreams: Upstreams, ledger: Ledger, pricing: Pricing
+        self,
+        settings: GatewaySettings,
+        upstreams: Upstreams,
+        engines: Engines,
+        ledger: Ledger,
+        pricing: Pricing,
     ) -> None:
         self.health = HealthBook()
         self._settings = settings
         self._upstreams = upstreams
+        self._engines = engines
         self._ledger = ledger
         self._pricing = pricing
 
@@ -80,10 +106,17 @@ class Attempts:
         """
         deadline = time.monotonic() + self._settings.gateway_deadline_s
         queue = self._plan(call)
+        if not queue:
+            raise AttemptFailed(Failure(reason="unusable", message="no target of the route takes such calls"))
         tried: dict[str, Failure] = {}
         rounds = 0
         while True:
-            answer = await self._pass_through(call, queue, tried, deadline)
+            try:
+                answer = await self._pass_through(call, queue, tried, deadline)
+            except StepDown as step:
+                call.route, call.stepped_down = step.route, step.budget
+                queue = self._plan(call)
+                continue
             if answer is not None:
                 return answer
             again = [t for t in queue if tried[name_of(t)].counts_against_health]
@@ -98,13 +131,13 @@ class Attempts:
             queue = again
 
     def _plan(self, call: Call) -> list[Target]:
+        subject = _sticky_subject(call)
         return order(
             call.route,
             state=call.state,
-            health=self.health,
-            place=lambda target: place_of(call.project.upstreams.get(target.upstream), target),
-            now=time.monotonic(),
-            draw=random.random(),
+            places=CallPlaces(self.health, self._engines, call.project.upstreams, time.monotonic()),
+            call=call.fields,
+            draw=sticky_draw(call.ask.model, subject) if subject else random.random(),
             canary_draw=random.random(),
         )
 
@@ -117,6 +150,9 @@ class Attempts:
             try:
                 await self._book(call, attempt)
                 return await self._ask(call, attempt, deadline)
+            except StepDown:
+                call.attempts.remove(attempt)
+                raise
             except RefusedError:
                 call.attempts.remove(attempt)
                 if not tried:
@@ -137,7 +173,7 @@ class Attempts:
             number=len(call.attempts) + 1,
             target=target,
             upstream=upstream or Upstream(base_url=""),
-            wire=_wire(call.ask, upstream),
+            wire=wire_of(call.ask, upstream),
             span_id=ids.new_span_id(),
             started=time.time_ns(),
         )
@@ -167,50 +203,35 @@ class Attempts:
         if call.booking is not None:
             self._ledger.settle(call.booking, 0)
         call.booking = await self._ledger.reserve(attempt.span_id.hex(), budgets, amount, likely)
+        self._step_down(call, call.booking)
+
+    def _step_down(self, call: Call, booking: Booking) -> None:
+        """A budget that came to its cheaper stage sends the call to another route."""
+        if call.stepped_down:
+            return
+        for one, spent in zip(booking.budgets, booking.spent, strict=True):
+            route = (
+                call.project.routes.get(one.budget.cheaper_route) if one.cheaper_from is not None else None
+            )
+            if route is not None and route is not call.route and spent >= (one.cheaper_from or 0):
+                self._ledger.settle(booking, 0)
+                raise StepDown(route, one.name)
 
     async def _ask(self, call: Call, attempt: Attempt, deadline: float) -> Whole | Live:
-        if not attempt.upstream.base_url:
-            message = f"the route names an upstream {attempt.target.upstream!r}, which does not exist"
-            raise AttemptFailed(Failure(reason="unusable", message=message))
-        try:
-            attempt.translation = translation(call.endpoint, attempt.wire)
-            body = _body(call.ask, attempt)
-        except UntranslatableError as wrong:
-            raise AttemptFailed(Failure(reason="unusable", message=str(wrong))) from wrong
+        body = prepare(call, attempt)
         now = time.monotonic()
         self.health.begin(attempt.place, now)
+        attempt.engine = self._engines.get(attempt.upstream)
+        self._engines.sent(attempt.upstream)
         attempt.started = time.time_ns()
         upstream = attempt.upstream
         limit = upstream.first_token_timeout_s if call.ask.stream else upstream.timeout_s
         try:
-            async with asyncio.timeout(min(limit, max(0.05, deadline - now))):
-                response = await self._open(call, attempt, body)
-                if call.ask.stream:
-                    return await _start_stream(call, attempt, response)
-                return await _read_whole(attempt, response)
-        except TimeoutError:
-            message = f"no answer within {limit:g} s"
-            raise AttemptFailed(Failure(reason="timeout", message=message)) from None
+            return await ask(self._upstreams, call, attempt, body, min(limit, max(0.05, deadline - now)))
         except asyncio.CancelledError:
             attempt.reached = True  # the provider may well have worked on it
             self.health.abandoned(attempt.place)
             raise
-
-    async def _open(self, call: Call, attempt: Attempt, body: bytes) -> aiohttp.ClientResponse:
-        traceparent = propagation.format(call.trace_id, attempt.span_id, sampled=call.sampled)
-        response = await self._upstreams.post(attempt.upstream, attempt.wire, body, call.headers, traceparent)
-        if response.status == 200:
-            return response
-        try:
-            content = await response.content.read(1 << 16)
-        except (aiohttp.ClientError, OSError):
-            content = b""
-        response.close()
-        retry_after = response.headers.get("retry-after", "")
-        if response.status < 400:
-            message = f"the provider answered with status {response.status}"
-            raise AttemptFailed(Failure(reason="malformed", status=response.status, message=message))
-        raise AttemptFailed(of_status(response.status, content, retry_after, _error_message(content)))
 
     def _failed(self, attempt: Attempt, failure: Failure) -> None:
         attempt.failure = failure
@@ -234,110 +255,11 @@ class Attempts:
             self.health.abandoned(attempt.place)
 
 
-async def _read_whole(attempt: Attempt, response: aiohttp.ClientResponse) -> Whole:
-    try:
-        body = await response.read()
-    except (aiohttp.ClientError, OSError) as wrong:
-        raise AttemptFailed(Failure(reason="reset", message=f"the answer broke off: {wrong}")) from wrong
-    finally:
-        response.close() if not response.content.at_eof() else response.release()
-    parsed = _json_object(body)
-    error = chat.error_of(parsed) if attempt.wire != "responses" else None
-    if error is not None:
-        message = text(error.get("message")) or "the provider reported an error"
-        raise AttemptFailed(Failure(reason="stream_error", message=message, body=body))
-    attempt.answer = READ_BODY[attempt.wire](parsed)
-    attempt.first_content = time.time_ns()
-    attempt.reached = True
-    if attempt.translation is not None:
-        body = orjson.dumps(attempt.translation.answer(parsed))
-    return Whole(attempt, body, _request_id(response))
-
-
-async def _start_stream(call: Call, attempt: Attempt, response: aiohttp.ClientResponse) -> Live:
-    """Read up to the first content event, so that whatever goes wrong before it can still fall back."""
-    strip = attempt.wire == "chat" and not call.ask.wants_stream_usage
-    wants_usage = call.ask.wants_stream_usage
-    translator = attempt.translation.stream(wants_usage) if attempt.translation else None
-    relay = Relay(attempt.wire, strip_usage=strip, translator=translator)
-    attempt.answer = relay.answer
-    held: list[bytes] = []
-    size = 0
-    broken: BrokenStreamError | None = None
-    try:
-        while not relay.started:
-            data = await response.content.readany()
-            piece = relay.feed(data) if data else relay.close()
-            held.append(piece)
-            size += len(piece)
-            if not data or size > _LARGEST_HELD:
-                break
-    except (BrokenStreamError, aiohttp.ClientError, OSError) as wrong:
-        response.close()
-        if relay.started and isinstance(wrong, BrokenStreamError):
-            broken = wrong
-        else:
-            attempt.answer = Answer()
-            raise AttemptFailed(_before_content(wrong)) from wrong
-    except BaseException:
-        response.close()
-        raise
-    attempt.first_content = time.time_ns()
-    attempt.reached = True
-    return Live(attempt, response, relay, b"".join(held), _request_id(response), broken)
-
-
-def _before_content(wrong: Exception) -> Failure:
-    reason = "stream_error" if isinstance(wrong, BrokenStreamError) else "reset"
-    return Failure(reason=reason, message=str(wrong) or "the stream broke off")
-
-
 def _unforced(call: Call) -> str:
     """Why a call goes to a fallback although nothing failed in it."""
-    return (call.state.reason or "route state") if call.state.state == "fallback" else "cooldown"
-
-
-def _body(ask: Ask, attempt: Attempt) -> bytes:
-    """The provider's body: the caller's bytes when nothing must change."""
-    changes: Json = {}
-    if attempt.target.model != ask.model:
-        changes["model"] = attempt.target.model
-    if ask.stream and attempt.wire == "chat" and not (ask.endpoint == "chat" and ask.wants_stream_usage):
-        changes["stream_options"] = {**obj(ask.body.get("stream_options")), "include_usage": True}
-    if attempt.translation is not None:
-        return orjson.dumps({**attempt.translation.request(ask.body), **changes})
-    return orjson.dumps({**ask.body, **changes}) if changes else ask.raw
-
-
-def _wire(ask: Ask, upstream: Upstream | None) -> Wire:
-    """The API to ask the upstream in: the caller's own where it speaks it, else the one it has."""
-    if upstream is not None and upstream.protocol == "anthropic":
-        return "messages"
-    return "chat" if ask.endpoint == "messages" else ask.endpoint
-
-
-def _json_object(body: bytes) -> Json:
-    try:
-        parsed: object = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise AttemptFailed(Failure(reason="malformed", message="the provider's answer is not a JSON object"))
-    return cast(Json, parsed)
-
-
-def _error_message(content: bytes) -> str:
-    try:
-        parsed: object = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return content[:500].decode("utf-8", "replace")
-    body = obj(parsed)
-    error = obj(body.get("error")) or body
-    return text(error.get("message"))[:2000]
-
-
-def _request_id(response: aiohttp.ClientResponse) -> str:
-    return response.headers.get("x-request-id") or response.headers.get("request-id") or ""
+    if call.state.state == "fallback":
+        return call.state.reason or "route state"
+    return "cooldown or queue"
 
 
 def _most_telling(failures: list[Failure]) -> Failure:

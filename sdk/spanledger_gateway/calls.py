@@ -10,6 +10,7 @@ from spanledger.records import CacheState, Status
 from spanledger.serving.answers import Answer
 from spanledger.serving.asks import Ask, Endpoint, Wire
 from spanledger.serving.caching import Entry
+from spanledger.serving.engine import Engine
 from spanledger.serving.failures import Failure
 from spanledger.serving.routing import RouteState, name_of
 from spanledger.serving.snapshot import ProjectSnapshot, Route, SnapshotKey, Target, Upstream
@@ -43,6 +44,7 @@ class Attempt:
     usage: Usage | None = None
     cost: Cost | None = None
     reason: str = ""
+    engine: Engine | None = None
     fallback_from: str = ""
     translation: Translation | None = None
     reached: bool = False  # the provider did work that may be billed
@@ -80,9 +82,12 @@ class Call:
     parent_span_id: bytes
     sampled: bool
     started: int
-    fields: dict[str, str]  # what budgets look at: team, key_id, user_id, route, feature
+    fields: dict[str, str]  # what budgets and targets' conditions look at
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     booking: Booking | None = None
+    stepped_down: str = ""  # the budget that sent the call to a cheaper route
+    booked_tokens: int = 0  # taken from the key's token limit
+    is_draining: bool = False  # the caller left, and its stream is read to its end
     cache: CacheState = ""
     digest: str = ""  # of the exact cache; empty when nothing may be kept
     entry: Entry | None = None

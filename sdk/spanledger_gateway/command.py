@@ -11,6 +11,7 @@ import tempfile
 
 import uvicorn
 
+from . import hooks
 from .settings import GatewaySettings, SettingsError, load
 
 
@@ -34,6 +35,7 @@ def command(argv: list[str]) -> int:
 
         settings = load()
         sdk.load()
+        hooks.load(settings.gateway_hooks)
     except (SettingsError, ValueError) as wrong:
         print(f"spanledger gateway: {wrong}", file=sys.stderr)
         return 2

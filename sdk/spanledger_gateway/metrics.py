@@ -31,6 +31,13 @@ UNSETTLED = Counter("spanledger_gateway_unsettled", "Settlements dropped because
 SNAPSHOT_ERRORS = Counter(
     "spanledger_gateway_snapshot_errors", "Snapshots that could not be fetched or read."
 )
+ENGINE_ERRORS = Counter(
+    "spanledger_gateway_engine_errors", "Engines' metrics that could not be read.", ["engine"]
+)
+HOOKS = Counter(
+    "spanledger_gateway_hooks", "Hooks that blocked, broke or took too long.", ["hook", "outcome"]
+)
+SHADOWS = Counter("spanledger_gateway_shadows", "Shadow calls by outcome.", ["outcome"])
 RECORDING_ERRORS = Counter("spanledger_gateway_recording_errors", "Calls that could not be recorded.")
 IN_FLIGHT = Gauge("spanledger_gateway_in_flight", "Requests being served.", multiprocess_mode="livesum")
 REDIS_UP = Gauge("spanledger_gateway_redis_up", "1 while Redis answers.", multiprocess_mode="livemin")

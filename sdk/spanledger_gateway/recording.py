@@ -53,6 +53,17 @@ class Recording:
             metrics.RECORDING_ERRORS.inc()
             logger.debug("a call could not be recorded", exc_info=True)
 
+    def shadow(self, call: Call, attempt: Attempt) -> None:
+        """Record a shadow attempt below its call's request. Never raises."""
+        try:
+            attributes = _common(call)
+            attributes[semconv.PURPOSE] = "shadow"
+            attributes[semconv.STREAM] = False
+            self._attempt(call, attempt, attempt.ended, attributes)
+        except Exception:
+            metrics.RECORDING_ERRORS.inc()
+            logger.debug("a shadow call could not be recorded", exc_info=True)
+
     def _request(self, call: Call, ended: int, attributes: Attributes) -> None:
         is_billable = call.entry is not None
         attributes[semconv.BILLABLE] = is_billable
@@ -107,9 +118,16 @@ class Recording:
         attributes[semconv.UPSTREAM] = attempt.target.upstream
         attributes[semconv.ATTEMPT] = attempt.number
         attributes[semconv.FALLBACK_FROM] = attempt.fallback_from or None
-        attributes[semconv.ROUTE_REASON] = attempt.reason or None
+        attributes[semconv.ROUTE_REASON] = attempt.reason or (
+            f"budget {call.stepped_down}" if call.stepped_down else None
+        )
         attributes[semconv.REQUEST_MODEL] = attempt.target.model
         attributes[semconv.PROVIDER] = attempt.provider
+        if attempt.engine is not None:
+            attributes[semconv.ENGINE_RUNNING] = attempt.engine.running
+            attributes[semconv.ENGINE_WAITING] = attempt.engine.waiting
+            attributes[semconv.ENGINE_KV_USAGE] = attempt.engine.kv_usage
+            attributes[semconv.ENGINE_PREFIX_HITS] = attempt.engine.prefix_hits
         attributes[semconv.GPU_POOL] = attempt.upstream.gpu_pool or None
         attributes[semconv.SERVER_ADDRESS] = urlsplit(attempt.upstream.base_url).hostname
         if attempt.first_content:

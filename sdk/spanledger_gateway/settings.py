@@ -26,6 +26,8 @@ class GatewaySettings(BaseSettings):
     gateway_workers: int = Field(default=1, ge=1, le=256)
     gateway_max_body_mb: int = Field(default=32, ge=1, le=1024)
     gateway_cache_mb: int = Field(default=64, ge=0, le=65_536)
+    gateway_hooks: str = ""
+    """Guards, as ``module:object`` with options, separated by commas; see ``hooks.py``."""
     gateway_content: Literal["full", "none"] = "full"
     gateway_unpriced: Literal["allow", "refuse"] = "allow"
     """Whether a call that a budget applies to may run when nobody knows its price."""

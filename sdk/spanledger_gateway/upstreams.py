@@ -85,6 +85,26 @@ class Upstreams:
                 Failure(reason="reset", message=str(wrong) or type(wrong).__name__)
             ) from wrong
 
+    async def text(self, upstream: Upstream, url: str, timeout: aiohttp.ClientTimeout, largest: int) -> str:
+        """A page of the upstream, such as its metrics; what ``largest`` bytes do not hold is cut off.
+
+        Raises:
+            AttemptFailed: the address may not be called, or the answer is not 200.
+            aiohttp.ClientError, OSError, TimeoutError: it cannot be reached.
+        """
+        check_url(url, upstream.allow_private)
+        session = self._any if upstream.allow_private else self._public
+        async with session.get(url, timeout=timeout, allow_redirects=False) as answer:
+            if answer.status != 200:
+                raise AttemptFailed(Failure(reason="status", status=answer.status, message="no page"))
+            parts: list[bytes] = []
+            async for part in answer.content.iter_any():
+                parts.append(part)
+                largest -= len(part)
+                if largest < 0:
+                    break
+            return b"".join(parts).decode("utf-8", "replace")
+
 
 def _session(timeout: aiohttp.ClientTimeout, resolver: AbstractResolver | None) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(

@@ -86,12 +86,15 @@ class Applied:
     key: str
     limit: int | None  # nano-dollars; None: counts but never blocks
     resets_at: datetime | None
+    is_cache_only: bool = False  # the limit is the one from which only the cache answers
+    cheaper_from: int | None = None  # nano-dollars from which calls go to the cheaper route
 
     def refusal(self) -> str:
         """What the caller is told."""
         when = f"it resets at {self.resets_at:%Y-%m-%dT%H:%M:%SZ}" if self.resets_at else "it never resets"
         period = "in total" if self.budget.period == "total" else f"per {self.budget.period}"
-        return f"budget {self.name!r} ({self.budget.amount} USD {period}) is used up; {when}"
+        what = "has come to its cache-only stage" if self.is_cache_only else "is used up"
+        return f"budget {self.name!r} ({self.budget.amount} USD {period}) {what}; {when}"
 
 
 class BudgetBook:
@@ -115,14 +118,21 @@ class BudgetBook:
         ]
 
     def _compile(self, name: str, budget: Budget, now: datetime) -> Applied:
-        share = budget.block_at
+        shares = [share for share in (budget.block_at, budget.cache_only_at) if share is not None]
+        share = min(shares, default=None)
         return Applied(
             name=name,
             budget=budget,
             key=counter_key(self._project, name, budget.period, now),
-            limit=None if share is None else nano(budget.amount * Decimal(str(share))),
+            limit=_share(budget, share),
             resets_at=period_end(budget.period, now),
+            is_cache_only=share is not None and share == budget.cache_only_at and share != budget.block_at,
+            cheaper_from=_share(budget, budget.cheaper_at),
         )
+
+
+def _share(budget: Budget, share: float | None) -> int | None:
+    return None if share is None else nano(budget.amount * Decimal(str(share)))
 
 
 # KEYS: a counter and its leases for each budget, then MISSING.

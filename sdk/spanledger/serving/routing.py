@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from spanledger.serving.health import HealthBook
+from spanledger.serving.health import State
 from spanledger.serving.snapshot import Route, Target
 
 StateName = Literal["primary", "fallback"]
@@ -35,31 +35,63 @@ def name_of(target: Target) -> str:
     return f"{target.upstream}/{target.model}"
 
 
+class Places(Protocol):
+    """What is known of the targets' upstreams right now."""
+
+    def state(self, target: Target) -> State:
+        """Whether it may be asked (see ``HealthBook.state``)."""
+        ...
+
+    def badness(self, target: Target) -> tuple[float, float]:
+        """Orders targets that cool down, the least bad first."""
+        ...
+
+    def load(self, target: Target) -> float:
+        """Requests its engine has to work on."""
+        ...
+
+    def is_full(self, target: Target) -> bool:
+        """Whether its engine's queue is so long that calls spill elsewhere."""
+        ...
+
+
 def order(
     route: Route,
     *,
     state: RouteState,
-    health: HealthBook,
-    place: Callable[[Target], str] = name_of,
-    now: float,
+    places: Places,
+    call: Mapping[str, str],
     draw: float,
     canary_draw: float = 1.0,
 ) -> list[Target]:
-    """Every target of the route, the one to ask first first.
+    """Every target of the route that may serve the call, the one to ask first first.
 
-    Primaries come first, the first of them drawn by weight (``draw`` in [0, 1)); a route whose state is
-    ``fallback`` asks its fallbacks first, unless ``canary_draw`` makes this call a canary. Targets that
-    cool down come last, the least bad of them first. ``place`` names a target in the health book.
+    Primaries come first: the first of them is drawn by weight (``draw`` in [0, 1)), or has the least load. A
+    route whose state is ``fallback`` asks its fallbacks first, unless ``canary_draw`` makes this call a
+    canary. Full engines come after all others, targets that cool down last, the least bad of them first.
     """
-    primaries = _drawn([t for t in route.targets if t.role == "primary"], draw)
-    fallbacks = [t for t in route.targets if t.role == "fallback"]
+    fitting = [t for t in route.targets if all(call.get(name, "") == value for name, value in t.when.items())]
+    primaries = [t for t in fitting if t.role == "primary"]
+    if route.balance == "least_loaded":
+        primaries.sort(key=places.load)
+    else:
+        primaries = _drawn(primaries, draw)
+    fallbacks = [t for t in fitting if t.role == "fallback"]
     on_fallback = state.state == "fallback" and canary_draw >= state.canary
     wanted = fallbacks + primaries if on_fallback else primaries + fallbacks
-    cooling = [t for t in wanted if health.state(place(t), now) == "open"]
-    if not cooling:
+    ready: list[Target] = []
+    full: list[Target] = []
+    cooling: list[Target] = []
+    for target in wanted:
+        if places.state(target) == "open":
+            cooling.append(target)
+        elif places.is_full(target):
+            full.append(target)
+        else:
+            ready.append(target)
+    if not full and not cooling:
         return wanted
-    ready = [t for t in wanted if t not in cooling]
-    return ready + sorted(cooling, key=lambda t: health.badness(place(t), now))
+    return ready + sorted(full, key=places.load) + sorted(cooling, key=places.badness)
 
 
 def sticky_draw(route: str, subject: str) -> float:

@@ -1,0 +1,113 @@
+"""An answered call in; the same question to the route's shadow target, recorded and shown to nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from spanledger import ids
+from spanledger.serving.budgets import nano
+from spanledger.serving.snapshot import Target
+
+from . import metrics
+from .asking import Live, ask, prepare, wire_of
+from .calls import Attempt, Call
+from .ledger import Ledger
+from .pricing import Pricing
+from .replies import RefusedError
+from .upstreams import AttemptFailed, Upstreams
+
+_MOST_AT_ONCE = 64
+
+
+class Shadows:
+    """Runs shadow calls beside the traffic; those beyond a bound are left out and counted."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        ledger: Ledger,
+        pricing: Pricing,
+        record: Callable[[Call, Attempt], None],
+    ) -> None:
+        self._upstreams = upstreams
+        self._ledger = ledger
+        self._pricing = pricing
+        self._record = record
+        self._running: set[asyncio.Task[None]] = set()
+
+    def maybe(self, call: Call) -> None:
+        """Start the call's shadow, if its route has one and the draw takes it."""
+        rule = call.route.shadow
+        if rule is None or random.random() >= rule.rate:
+            return
+        if len(self._running) >= _MOST_AT_ONCE:
+            metrics.child(metrics.SHADOWS, "left_out").inc()
+            return
+        task = asyncio.get_running_loop().create_task(
+            self._run(call, Target(upstream=rule.upstream, model=rule.model))
+        )
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def close(self) -> None:
+        """Let none outlive the gateway."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _run(self, original: Call, target: Target) -> None:
+        upstream = original.project.upstreams.get(target.upstream)
+        if upstream is None:
+            metrics.child(metrics.SHADOWS, "no_upstream").inc()
+            return
+        # A whole answer is enough, also where the caller wanted a stream.
+        body = {
+            name: value
+            for name, value in original.ask.body.items()
+            if name not in ("stream", "stream_options")
+        }
+        question = replace(original.ask, body=body, raw=b"", stream=False, model="")
+        call = replace(original, ask=question, attempts=[], booking=None)
+        attempt = Attempt(
+            number=1,
+            target=target,
+            upstream=upstream,
+            wire=wire_of(question, upstream),
+            span_id=ids.new_span_id(),
+            started=time.time_ns(),
+            reason="shadow",
+        )
+        try:
+            await self._book(call, attempt)
+            await self._ask(call, attempt)
+        except RefusedError:
+            metrics.child(metrics.SHADOWS, "over_budget").inc()
+            return
+        finally:
+            if call.booking is not None:
+                self._ledger.settle(call.booking, nano(attempt.cost.total) if attempt.cost else 0)
+        metrics.child(metrics.SHADOWS, attempt.status).inc()
+        self._record(original, attempt)
+
+    async def _book(self, call: Call, attempt: Attempt) -> None:
+        book = call.registry.budgets(call.key.project)
+        fields = {**call.fields, "model": attempt.target.model, "upstream": attempt.target.upstream}
+        budgets = book.applied(fields, time.time()) if book else []
+        if budgets:
+            amount, likely = self._pricing.estimate(call, attempt) or (0, 0)
+            call.booking = await self._ledger.reserve(attempt.span_id.hex(), budgets, amount, likely)
+
+    async def _ask(self, call: Call, attempt: Attempt) -> None:
+        try:
+            answer = await ask(
+                self._upstreams, call, attempt, prepare(call, attempt), attempt.upstream.timeout_s
+            )
+            assert not isinstance(answer, Live)
+            self._pricing.close(call, attempt)
+        except AttemptFailed as failed:
+            attempt.failure, attempt.status = failed.failure, "error"
+        attempt.ended = time.time_ns()
