@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from spanledger_collector.store.reads import calls, spend, traces
+from spanledger_collector.store.reads.cells import neutral
 from spanledger_collector.store.reads.spend import DIMENSIONS
 from spanledger_collector.store.reads.window import DAY, SECOND
 
@@ -35,15 +36,6 @@ _COLUMNS = (
     "feature", "user_id", "session_id", "route", "upstream", "cache", "fallback_from", "purpose", "environment",
     "service", "output_start",
 )  # fmt: skip
-_RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-
-
-def neutral(cell: object) -> object:
-    """A cell as it goes into a CSV: text that a spreadsheet could take for a formula gets a leading apostrophe."""
-    if cell is None or isinstance(cell, int | float | Decimal):
-        return "" if cell is None else cell
-    text = str(cell).replace("\x00", "\u2400")
-    return "'" + text if text.startswith(_RISKY) or text.lstrip().startswith(_RISKY) else text
 
 
 def csv_lines(header: Sequence[str], rows: Iterator[Sequence[object]]) -> Iterator[str]:

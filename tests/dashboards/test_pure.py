@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spanledger_collector.store.reads.cells import neutral
 from spanledger_collector.store.reads.spend import Spend
 from spanledger_collector.store.reads.window import DAY, HOUR, Window
 from spanledger_dashboards import text
 from spanledger_dashboards.call_filter import filter_of
 from spanledger_dashboards.colours import OTHERS, Colours
-from spanledger_dashboards.export import csv_lines, neutral
+from spanledger_dashboards.export import csv_lines
 from spanledger_dashboards.forecast import forecast, period_of
 from spanledger_dashboards.intervals import interval, student, wilson
 from spanledger_dashboards.messages import excerpt, messages, sources

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, cast
 
+from spanledger_collector.store.reads.cells import neutral
 from spanledger_collector.store.reads.export import Table
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -34,11 +35,6 @@ def encoded(tables: Iterable[Table], kind: Format) -> Iterator[bytes]:
         "parquet": _parquet,
     }
     return encoders[kind](tables)
-
-
-def neutral(cell: str) -> str:
-    """The text, with an apostrophe before it when a spreadsheet would run it as a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 def _csv(tables: Iterable[Table]) -> Iterator[bytes]:
@@ -124,16 +120,14 @@ class _Moment(int):
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns:09d}Z"
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any) -> object:
     if isinstance(value, _Moment):
         return value.text()
-    if isinstance(value, str):
-        return neutral(value)
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, (dict, list)):
         return neutral(json.dumps(value, ensure_ascii=False))
-    return value
+    return neutral(value)
 
 
 def _plain(value: Any) -> Any:

@@ -78,7 +78,9 @@ def schemathesis(url: str, examples: int) -> str:
         *("--max-examples", str(examples), "--workers", "1", "--continue-on-failure"),
         *("--phases", "coverage,fuzzing,stateful"),
     ]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=1800).stdout
+    with tempfile.TemporaryDirectory() as folder:  # it leaves its cache where it runs
+        run = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=1800, cwd=folder)
+    return run.stdout
 
 
 def figures(output: str, growth: int) -> list[Figure]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pyarrow.parquet as parquet
 import pytest
 
-from spanledger_collector.api.formats import MEDIA_TYPES, encoded, neutral
+from spanledger_collector.api.formats import MEDIA_TYPES, encoded
 from spanledger_collector.store.client import connect_reader
 from spanledger_collector.store.reads import export
 from spanledger_collector.store.reads.calls import CallFilter
@@ -90,12 +90,3 @@ def test_an_export_of_nothing_is_a_valid_file(ledger: Ledger, kind: str) -> None
     answer = ledger.client("read").get("/api/export/calls", params={"format": kind})
     assert answer.status_code == 200
     assert read_back(answer.content, kind) == []
-
-
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
-def test_a_cell_that_begins_like_a_formula_becomes_text(cell: str) -> None:
-    assert neutral(cell) == "'" + cell
-
-
-def test_other_cells_stay_as_they_are() -> None:
-    assert [neutral(cell) for cell in ("", "a=1", "'x", "1")] == ["", "a=1", "'x", "1"]
