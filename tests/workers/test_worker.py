@@ -76,7 +76,7 @@ def test_a_bad_stretch_moves_the_route_and_good_probes_move_it_back(
 
     client.delete(key)  # Redis forgets; the events do not
     time.sleep(2)
-    for _ in range(6):
+    for _ in range(15):
         world.rag_call()
     rows = world.await_rows(events, lambda found: len(found) >= 4)
     assert [(row["kind"], row["state"]) for row in rows[2:]] == [

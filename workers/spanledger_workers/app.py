@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from spanledger_collector.store.settings import load_settings
 
@@ -27,7 +27,7 @@ def configured(settings: WorkerSettings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_default_queue=CONTROL,
-        task_queues=[Queue(name) for name in QUEUES],
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_soft_time_limit=SOFT_LIMIT_S,

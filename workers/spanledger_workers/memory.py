@@ -49,6 +49,14 @@ class Pipeline(Protocol):
 class Memory(Protocol):
     """The Redis client. Errors are ``redis.exceptions.RedisError``."""
 
+    def get(self, name: str) -> str | None:
+        """The value of a key."""
+        ...
+
+    def set(self, name: str, value: Value, ex: int | None = None, nx: bool = False) -> bool | None:
+        """Set a key; with ``nx`` only where there is none: None then."""
+        ...
+
     def hget(self, name: str, key: str) -> str | None:
         """One field of a hash."""
         ...

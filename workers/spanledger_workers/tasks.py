@@ -140,7 +140,7 @@ def _score(rule: Rule, batch: Sequence[Job]) -> None:
     except (UnknownScorer, JudgeNeeded, ImportError) as wrong:
         _refuse(rule, batch, str(wrong))
         return
-    outcome = score_jobs(process.store, process.runner, rule, batch, scorers, now=process.clock())
+    outcome = score_jobs(process.store, process.runner, rule, batch, scorers, clock=process.clock)
     if outcome.later:
         _send(rule, outcome.later, countdown=LATER_S)
 

@@ -17,7 +17,8 @@ from .intervals import Estimate
 
 _BOLDEST = 0.5  # of the greatest bet that cannot lose everything
 _PRIOR_VARIANCE = 0.25  # of a score in 0..1, until there is one
-_MOST_BETS = 64
+_NEWEST_BETS = 12  # are kept whatever they are worth: a drop makes the fresh ones rich
+_BEST_BETS = 12  # of the older ones
 
 
 @dataclass(slots=True)
@@ -110,8 +111,9 @@ class DropTest:
         """Start the next bet with weight 1 / (k (k + 1)): all weights together are 1, for ever."""
         self.begun += 1
         self.bets.append(_Bet(-math.log(self.begun * (self.begun + 1))))
-        if len(self.bets) > _MOST_BETS:  # throwing away the poorest only loses evidence
-            self.bets.remove(min(self.bets, key=lambda bet: bet.log_weight + bet.log_wealth))
+        if len(self.bets) > _NEWEST_BETS + _BEST_BETS:  # throwing one away only loses evidence
+            older = self.bets[:-_NEWEST_BETS]
+            self.bets.remove(min(older, key=lambda bet: bet.log_weight + bet.log_wealth))
 
 
 def confidence_sequence(scores: Sequence[float], alpha: float = 0.05, *, grid: int = 200) -> Estimate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from spanledger.records import Score
@@ -94,10 +94,11 @@ def score_jobs(
     jobs: Sequence[Job],
     scorers: Sequence[Scorer],
     *,
-    now: int,
+    clock: Callable[[], int],
     concurrency: int = 8,
 ) -> Outcome:
     """Score a batch of one rule's jobs and write what came out: scores first, then the jobs' states."""
+    now = clock()
     found = traces(
         store,
         project=rule.project,
@@ -114,6 +115,7 @@ def score_jobs(
             (outcome.later if made.state == "planned" else outcome.ended).append(made)
     cases = [entry.case for entry in ready]
     results = runner.run(score_cases(scorers, cases, concurrency=concurrency)) if cases else []
+    now = clock()  # the loop reads scores by the moment they were made
     for entry, found_results in zip(ready, results, strict=True):
         outcome.scores += score_rows(rule, entry, found_results, now)
         outcome.ended.append(replace(entry.job, state="done", updated_at=now))

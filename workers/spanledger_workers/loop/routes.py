@@ -8,15 +8,26 @@ from dataclasses import dataclass
 
 from spanledger.records import Event
 from spanledger_collector.store.clickhouse import Client
-from spanledger_collector.store.reads.evaluation import LastState, last_states, recent_scores
+from spanledger_collector.store.reads.evaluation import (
+    LastState,
+    TimedScore,
+    last_states,
+    scores_since,
+    switches_since,
+)
 from spanledger_collector.store.registry.serving import QualityRule, Route
 from spanledger_collector.store.writes_evaluation import insert_events
 from spanledger_workers.audit import event
+from spanledger_workers.clock import DAY, SECOND
 from spanledger_workers.memory import Memory, Value
 
-from .decision import Decision, RouteState, decide, has_fallback, look_from, primary_scores
+from .decision import Decision, RouteState, begin, decide, has_fallback, only_primary, signature
+from .evidence import Evidence
 
 CHANGES = "spanledger:changes"
+SETTLE_NS = 3 * SECOND  # another worker's scores become visible after the time they are stamped with
+LOOK_BACK_NS = 7 * DAY  # how far back scores count when Redis forgot
+PAGE = 5000
 
 
 def route_key(project: str, route: str) -> str:
@@ -67,18 +78,54 @@ class Loop:
     def _look(
         self, watch: Watch, switches: dict[str, LastState], alerts: dict[str, LastState], now: int
     ) -> list[Event]:
-        state = self._state(watch, switches.get(watch.name))
-        since = look_from(state, watch.rule, now)
-        rows = recent_scores(
-            self.store, project=watch.project, name=watch.rule.score, route=watch.name, since=since
-        )
-        decision = decide(state, watch.rule, primary_scores(watch.route, rows))
+        firing = _firing(alerts.get(_alert_key(watch)))
+        moves = has_fallback(watch.route) and watch.rule.mode != "dry_run"
+        if moves:
+            state = self._state(watch, switches.get(watch.name))
+        else:  # an alert that fires stands for the state
+            state = RouteState(state="fallback", since=firing.time) if firing else RouteState()
+        evidence = self._collected(watch, state, now)
+        today = switches_since(self.store, project=watch.project, route=watch.name, since=now - DAY)
+        decision = decide(state, watch.rule, evidence, now=now, switches_today=today)
         if decision is None:
             return []
-        if decision.to == "fallback" and not has_fallback(watch.route):
-            firing = alerts.get(_alert_key(watch))
-            return [] if firing and firing.state == "firing" else self._tell([_alert(watch, decision, now)])
+        if not moves:
+            why = "this is a dry run" if watch.rule.mode == "dry_run" else "it has no fallback"
+            return self._tell([_alert(watch, decision, now, note=f" (the route stays: {why})")])
         return self._switch(watch, decision, now)
+
+    def _collected(self, watch: Watch, state: RouteState, now: int) -> Evidence:
+        """The evidence so far with the scores made since the last look; kept in Redis, or collected afresh."""
+        key = f"spanledger:loop:{watch.project}:{watch.name}"
+        evidence = begin(state, watch.rule)
+        kept = self.redis.get(key)
+        if kept:
+            try:
+                stored = Evidence.from_json(kept)
+            except (ValueError, KeyError, TypeError):
+                stored = evidence
+            if stored.signature == signature(state, watch.rule):
+                evidence = stored
+        until = now - SETTLE_NS
+        first = max(evidence.since, now - LOOK_BACK_NS)
+        while True:
+            scores = scores_since(
+                self.store,
+                project=watch.project,
+                name=watch.rule.score,
+                route=watch.name,
+                since=first,
+                after=max(evidence.cursor, first),
+                until=until,
+                limit=PAGE,
+            )
+            last = len(scores) < PAGE
+            scores, cursor = (scores, until) if last else whole_moments(scores)
+            evidence = evidence.with_scores(only_primary(watch.route, scores), max(cursor, evidence.cursor))
+            if last:
+                break
+        self.redis.set(key, evidence.to_json())
+        return evidence
 
     def _switch(self, watch: Watch, decision: Decision, now: int) -> list[Event]:
         """The events first, because they are the truth; then the state that gateways obey."""
@@ -135,6 +182,15 @@ class Loop:
         self.redis.publish(CHANGES, json.dumps(message))
 
 
+def whole_moments(page: list[TimedScore]) -> tuple[list[TimedScore], int]:
+    """A full page without its last moment, whose other scores may stand on the next; and where to go on."""
+    end = page[-1].created_at
+    if page[0].created_at == end:  # one moment fills it: take it as it is
+        return page, end
+    kept = [score for score in page if score.created_at < end]
+    return kept, kept[-1].created_at
+
+
 def _switch_event(watch: Watch, decision: Decision, now: int) -> Event:
     fallback = decision.to == "fallback"
     where = "its fallback" if fallback else "its primary again"
@@ -151,7 +207,7 @@ def _switch_event(watch: Watch, decision: Decision, now: int) -> Event:
     )
 
 
-def _alert(watch: Watch, decision: Decision, now: int) -> Event:
+def _alert(watch: Watch, decision: Decision, now: int, note: str = "") -> Event:
     firing = decision.to == "fallback"
     return event(
         "alert",
@@ -159,7 +215,7 @@ def _alert(watch: Watch, decision: Decision, now: int) -> Event:
         subject=watch.name,
         time=now,
         title=f"Quality of {watch.name} " + ("fell below its floor" if firing else "recovered"),
-        message=decision.reason,
+        message=decision.reason + note,
         severity="critical" if firing else "info",
         state="firing" if firing else "resolved",
         dedup_key=_alert_key(watch),
@@ -175,10 +231,15 @@ def _evidence(watch: Watch, decision: Decision) -> dict[str, object]:
     return {
         "score": watch.rule.score,
         "samples": decision.samples,
-        "mean": round(decision.mean, 6),
+        "mean": None if decision.mean is None else round(decision.mean, 6),
         "floor": decision.floor,
-        "window_s": watch.rule.window_s,
+        "e_value": None if decision.e_value is None else round(decision.e_value, 3),
+        "alpha": watch.rule.alpha,
     }
+
+
+def _firing(last: LastState | None) -> LastState | None:
+    return last if last is not None and last.state == "firing" else None
 
 
 def _by_subject(rows: Sequence[LastState]) -> dict[str, LastState]:

@@ -73,9 +73,10 @@ class PendingJob:
 
 @dataclass(frozen=True, slots=True)
 class TimedScore:
-    """One usable score of a call that started at ``time`` (ns)."""
+    """One usable score, made at ``created_at`` about a call that started at ``time`` (ns)."""
 
     time: int
+    created_at: int
     value: float
     upstream: str
     request_model: str
@@ -175,21 +176,28 @@ def pending_jobs(client: Client, *, oldest: int, before: int, limit: int) -> lis
     return [PendingJob(**row) for row in ask(client, _PENDING, parameters)]
 
 
-_RECENT_SCORES = """
-SELECT toUnixTimestamp64Nano(scores.time) AS time, assumeNotNull(scores.value) AS value, upstream, request_model
+_SCORES_SINCE = """
+SELECT toUnixTimestamp64Nano(scores.time) AS time, toUnixTimestamp64Nano(scores.created_at) AS created_at,
+    assumeNotNull(scores.value) AS value, upstream, request_model
 FROM scores FINAL
 WHERE project = {project:String} AND name = {name:String} AND route = {route:String} AND source = 'eval'
     AND scores.time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND status = 'ok' AND scores.value IS NOT NULL
-ORDER BY scores.time DESC, score_id LIMIT {limit:UInt32}
+    AND scores.created_at > fromUnixTimestamp64Nano({after:Int64}, 'UTC')
+    AND scores.created_at <= fromUnixTimestamp64Nano({until:Int64}, 'UTC')
+ORDER BY scores.created_at, score_id LIMIT {limit:UInt32}
 """
 
 
-def recent_scores(
-    client: Client, *, project: str, name: str, route: str, since: int, limit: int = 10_000
+def scores_since(
+    client: Client, *, project: str, name: str, route: str, since: int, after: int, until: int, limit: int
 ) -> list[TimedScore]:
-    """Usable scores of one name on one route for calls started at or after ``since`` (ns), newest first."""
-    parameters = {"project": project, "name": name, "route": route, "since": since, "limit": limit}
-    return [TimedScore(**row) for row in ask(client, _RECENT_SCORES, parameters)]
+    """Usable scores of one name on one route, in the order in which they were made.
+
+    Of calls that started at or after ``since``, made in ``after < created_at <= until`` (ns).
+    """
+    parameters = {"project": project, "name": name, "route": route, "limit": limit}
+    parameters |= {"since": since, "after": after, "until": until}
+    return [TimedScore(**row) for row in ask(client, _SCORES_SINCE, parameters)]
 
 
 _SPEND = """
@@ -253,3 +261,15 @@ def last_states(client: Client, *, project: str, kind: str) -> list[LastState]:
     """The newest event of this kind for each subject and dedup key."""
     rows = ask(client, _LAST_STATES, {"project": project, "kind": kind})
     return [LastState(**row) for row in rows]
+
+
+_SWITCHES = """
+SELECT countDistinct(event_id) AS n FROM events
+WHERE project = {project:String} AND kind = 'route_switch' AND subject = {route:String} AND state = 'fallback'
+    AND events.time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
+"""
+
+
+def switches_since(client: Client, *, project: str, route: str, since: int) -> int:
+    """How often the route left its primary since then (ns)."""
+    return int(ask_one(client, _SWITCHES, {"project": project, "route": route, "since": since})["n"])

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from .fields import Document, EnvName, Finite, HttpUrl, Money, NoneWord, Positive, Scope, Share, Text
+from .fields import Document, EnvName, HttpUrl, Money, NoneWord, Positive, Scope, Share, Text
 
 Protocol = Literal["openai", "anthropic", "vllm"]
 BudgetField = Literal["team", "key_id", "user_id", "route", "feature", "model", "upstream"]
@@ -78,13 +78,20 @@ class ShadowRule(Document):
 
 
 class QualityRule(Document):
-    """When a route's primary counts as degraded."""
+    """When a route's primary counts as degraded: ``score`` (0 to 1) proven to lie below ``floor`` on average.
+
+    ``alpha`` is the chance that a primary at its floor is ever left without cause. ``mode``: ``dry_run``
+    only tells; ``primary`` and ``fallback`` hold the route there by hand.
+    """
 
     score: Text
-    floor: Finite
+    floor: Annotated[float, Field(gt=0, lt=1)]
     window_s: Positive = 300
     min_samples: Annotated[int, Field(ge=1)] = 20
     cooldown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    max_switches_per_day: Annotated[int, Field(ge=1)] = 6
+    mode: Literal["auto", "dry_run", "primary", "fallback"] = "auto"
 
 
 class Route(Document):
