@@ -26,7 +26,8 @@ from tests.servers import answers, command, free_port, spawn
 
 expect.set_options(timeout=30_000)  # a shared machine may be slow; a page that is never right still fails
 OPERATOR = "sl_operator_0123456789abcdef"
-READERS = {"default": "sl_reader_default0123456789", "other": "sl_reader_other0123456789"}
+HOSTILE = "hostile"
+READERS = {project: f"sl_reader_{project}0123456789" for project in ("default", "other", HOSTILE)}
 INGEST = "sl_ingest_0123456789abcdef"
 ADMIN = "sl_admin_0123456789abcdef"
 
@@ -87,7 +88,8 @@ def dashboard(clickhouse_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     KeyDirectory(registry, bootstrap_key=OPERATOR).refresh()
     for project, key in READERS.items():
         _key(registry, project, f"reader-{project}", key, ["read"])
-        traffic(time.time_ns(), project=project, hours=24, per_hour=12, seed=len(project)).insert(client)
+        if project != HOSTILE:
+            traffic(time.time_ns(), project=project, hours=24, per_hour=12, seed=len(project)).insert(client)
     configure(registry, "default")
     _key(registry, "default", "ingest", INGEST, ["ingest"])
     _key(registry, "default", "admin", ADMIN, ["admin"])

@@ -21,6 +21,9 @@ PAGES = {
     "/routes": "Routes",
     "/scores": "Scores",
     "/scores?score=groundedness&by=request_model": "Scores",
+    "/experiments": "Experiments",
+    "/datasets": "Datasets",
+    "/datasets?name=refunds": "Datasets",
     "/judges": "Judges",
     "/rag": "RAG",
     "/spend": "Spend",
@@ -31,7 +34,7 @@ PAGES = {
     "/registry": "Registry",
     "/registry?kind=route&name=gpt-4o": "gpt-4o",
 }
-NO_DATA = ("/budgets", "/gpu", "/registry")  # these speak of documents, whatever the time range
+NO_DATA = ("/budgets", "/datasets", "/gpu", "/registry")  # these speak of documents, whatever the time range
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1024)])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 from datetime import UTC, datetime
 from decimal import Decimal
+from statistics import fmean, stdev
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from spanledger_dashboards.intervals import interval, student, wilson
 from spanledger_dashboards.messages import excerpt, messages, sources
 from spanledger_dashboards.top import top
 from spanledger_dashboards.tree import tree
+from spanledger_dashboards.verdicts import verdict
 from spanledger_dashboards.view import BadView, View, view_of
 
 NOW = 1_790_000_000 * 10**9
@@ -223,3 +226,21 @@ def test_a_newcomer_changes_nobodys_colour() -> None:
     before, after = Colours(["a", "b"]), Colours(["a", "b", "c"])
     assert [before.of(name) for name in "ab"] == [after.of(name) for name in "ab"]
     assert len({after.of(name) for name in "abc"}) == 3
+
+
+def test_a_verdict_needs_an_interval_without_zero() -> None:
+    assert verdict(-0.1, 0.1, 40, tests=1, higher_is_better=True).word == "worse"
+    assert verdict(-0.1, 0.1, 40, tests=1, higher_is_better=False).word == "better"
+    assert verdict(-0.01, 0.3, 40, tests=1, higher_is_better=True).word == "no difference shown"
+    assert verdict(-0.5, 0.1, 3, tests=1, higher_is_better=True).word == "too few cases"
+
+
+def test_equal_versions_are_seldom_told_apart_however_many_scores_are_looked_at() -> None:
+    dice, alarms, tests = random.Random(3), 0, 8
+    for _ in range(400):
+        words = set[str]()
+        for _ in range(tests):
+            found = [dice.gauss(0, 1) for _ in range(30)]
+            words.add(verdict(fmean(found), stdev(found), 30, tests=tests, higher_is_better=True).word)
+        alarms += bool(words & {"better", "worse"})
+    assert alarms / 400 < 0.08  # 5 % by design; 400 rounds leave two points of noise

@@ -83,6 +83,7 @@ def traffic(
                 at,
                 bad=incident and now - int(0.3 * hours * HOUR) < at < now - int(0.2 * hours * HOUR),
             )
+    _experiments(made, dice, project, now)
     if incident:
         _incident(made, project, now, hours)
     return made
@@ -171,6 +172,21 @@ def _score(made: Traffic, dice: random.Random, call: CallRecord, *, bad: bool) -
         made.scores.append(Score(project=call.project, score_id=f"thumb-{call.span_id.hex()}", trace_id=call.trace_id, span_id=call.span_id, name="thumbs_up", value=1.0 if good else 0.0, source="human", author="user", time=call.start_time, created_at=call.start_time + 90 * SECOND, route=call.route, upstream=call.upstream, request_model=call.request_model))  # fmt: skip
 
 
+def _experiments(made: Traffic, dice: random.Random, project: str, now: int) -> None:
+    """Two prompt versions on the same forty cases; the second grounds its answers less well."""
+    for version, mean in ((6, 0.86), (7, 0.74)):
+        for case in range(40):
+            question, answer = QUESTIONS[case % len(QUESTIONS)]
+            given = json.dumps(
+                [{"role": "user", "parts": [{"type": "text", "content": f"{question} (case {case})"}]}]
+            )
+            reply = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": answer}]}])
+            call = CallRecord(project=project, team="docs", trace_id=dice.randbytes(16), span_id=dice.randbytes(8), start_time=now - (8 - version) * HOUR // 2 - case * SECOND, duration_ns=dice.randint(1, 3) * 10**9, name="chat gpt-4o-mini", operation="chat", provider="openai", request_model="gpt-4o-mini", response_model="gpt-4o-mini", input_tokens=300, output_tokens=40, billable=True, cost_total=Decimal("0.000069"), prompt_name="answer", prompt_version=version, experiment=f"prompt-v{version}", purpose="eval", input=given, output=reply)  # fmt: skip
+            made.spans.append(call)
+            value = min(1.0, max(0.0, dice.gauss(mean, 0.07)))
+            made.scores.append(Score(project=project, score_id=f"x{version}-{case}-{project}", trace_id=call.trace_id, span_id=call.span_id, name="groundedness", value=value, scorer="groundedness", scorer_version="1", time=call.start_time, created_at=call.start_time + SECOND, request_model=call.request_model))  # fmt: skip
+
+
 def _incident(made: Traffic, project: str, now: int, hours: float) -> None:
     unit = int(hours * HOUR)
     evidence = json.dumps({"score": "groundedness", "mean": 0.41, "interval": [0.35, 0.47], "floor": 0.7, "samples": 34, "window_s": 300})  # fmt: skip
@@ -202,6 +218,7 @@ def configure(registry: Registry, project: str) -> None:
             ("budget", "everything-day", {"amount": "20.00", "period": "day", "block_at": None}),
             ("gpu_pool", "h100", {"hardware": "H100 80GB", "count": 2, "usd_per_hour": "2.49", "upstreams": ["backup"]}),
             ("evaluator", "rag-quality", {"scorers": ["groundedness"], "rate": 0.5, "filter": {"route": "gpt-4o"}}),
+            ("dataset", "refunds", {"description": "Questions about refunds", "cases": [{"input": q, "expected": a} for q, a in QUESTIONS]}),
             ("alert", "slow", {"metric": "latency_p95", "op": ">", "threshold": 8}),
         )
     ]  # fmt: skip

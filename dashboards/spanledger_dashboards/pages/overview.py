@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Sequence
-from itertools import groupby
 
 from dash.development.base_component import Component
 
@@ -19,7 +18,7 @@ from spanledger_dashboards.here import colours, read
 from spanledger_dashboards.pages.page import Page
 from spanledger_dashboards.parts.basic import Column as C
 from spanledger_dashboards.parts.basic import chart, empty, grid, link, page_title, panel, stat, stats, table
-from spanledger_dashboards.parts.common import event_marks, score_figure, severity, state
+from spanledger_dashboards.parts.common import by_name, event_marks, score_figure, severity, state
 from spanledger_dashboards.text import change, count, duration, line, percent, short, usd, usd_exact, when
 from spanledger_dashboards.top import top
 from spanledger_dashboards.view import View
@@ -66,7 +65,7 @@ async def render(view: View) -> Component:
             panel("Errors and cache hits", chart("errors", _rates(view, series, step, marks), "Share of calls that failed and that the cache answered"),
                   about="share of calls"),
         ),
-        panel("Scores", _scores(view, scores, marks), about="mean per " + _every(view.window.step_s(points=24)) + " with its 95 % interval", wide=True),
+        panel("Scores", _scores(view, scores, marks), about="mean per " + _every(view.window.step_s(points=24)) + " with its 95 % interval", actions=link("All scores", view.href("/scores")), wide=True),
         panel("Lately", _lately(view, trail), actions=link("All events", view.href("/events")), wide=True),
     )  # fmt: skip
 
@@ -170,9 +169,9 @@ def _scores(view: View, points: Sequence[ScorePoint], marks: Sequence[Mark]) -> 
     buckets = list(view.window.buckets(view.window.step_s(points=24)))
     return grid(
         *(
-            panel(line(name, 60), chart(f"score-{name}", score_figure(view, name, list(group), buckets, marks), f"Mean of {line(name, 60)} over time"),
+            panel(line(name, 60), chart(f"score-{name}", score_figure(view, name, group, buckets, marks), f"Mean of {line(name, 60)} over time"),
                   actions=link("Details", view.href("/scores", score=name)))
-            for name, group in groupby(points, key=lambda point: point.name)
+            for name, group in by_name(points, 6).items()
         ),
         columns=3,
     )  # fmt: skip

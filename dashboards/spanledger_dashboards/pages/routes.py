@@ -71,7 +71,7 @@ async def render(view: View) -> Component:
             ],
             className="page",
         )
-    shown = chosen[:12]
+    shown = sorted(chosen, key=lambda name: -sum(one.attempts for one in tried if one.route == name))[:8]
     series = await gather(*(read(view, serving.upstream_series, view.window, name, step) for name in shown))
     tint = Colours(
         sorted(

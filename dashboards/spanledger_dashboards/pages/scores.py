@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Sequence
-from itertools import groupby
 
 from dash import html
 from dash.development.base_component import Component
@@ -35,7 +34,7 @@ from spanledger_dashboards.parts.basic import (
     table,
 )
 from spanledger_dashboards.parts.basic import Column as C
-from spanledger_dashboards.parts.common import event_marks, score_figure
+from spanledger_dashboards.parts.common import by_name, event_marks, score_figure
 from spanledger_dashboards.text import NONE, count, decimal, line, percent, usd
 from spanledger_dashboards.top import UNNAMED
 from spanledger_dashboards.view import View
@@ -127,9 +126,9 @@ def _small(view: View, points: Sequence[ScorePoint], marks: Sequence[Mark], step
     buckets = list(view.window.buckets(step))
     return grid(
         *(
-            panel(line(name, 60), chart(f"score-{name}", score_figure(view, name, list(group), buckets, marks), f"Mean of {line(name, 60)} over time"),
+            panel(line(name, 60), chart(f"score-{name}", score_figure(view, name, group, buckets, marks), f"Mean of {line(name, 60)} over time"),
                   actions=link("Look closer", view.href(score=name)))
-            for name, group in groupby(points, key=lambda point: point.name)
+            for name, group in by_name(points, 12).items()
         ),
         columns=3,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from spanledger_dashboards.view import View
 _MARKED = ("alert", "route_switch", "budget_step")
 
 
-def event_marks(events: Sequence[EventRow], limit: int = 40) -> list[Mark]:
+def event_marks(events: Sequence[EventRow], limit: int = 24) -> list[Mark]:
     """Alerts, switches and budget steps as marks; the rest stays in the timeline."""
     shown = [event for event in events if event.kind in _MARKED][:limit]
     return [Mark(event.time / 1e9, line(event.title, 120), _mark_colour(event)) for event in shown]
@@ -79,3 +79,12 @@ def score_figure(
 
 def _ends(point: ScorePoint | None) -> tuple[float, float] | None:
     return None if point is None else interval(point.mean, point.deviation, point.n, binary=point.binary)
+
+
+def by_name(points: Sequence[ScorePoint], limit: int) -> dict[str, list[ScorePoint]]:
+    """Points of the scores with most verdicts, at most ``limit`` of them, in order of name."""
+    groups: dict[str, list[ScorePoint]] = {}
+    for point in points:
+        groups.setdefault(point.name, []).append(point)
+    busiest = sorted(groups, key=lambda name: -sum(point.n for point in groups[name]))[:limit]
+    return {name: groups[name] for name in sorted(busiest)}

@@ -1,0 +1,152 @@
+"""Forty hostile texts everywhere a stranger can put one stay text; a project's rows stay the project's."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+import time
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.dashboards.conftest import HOSTILE, READERS, Dashboard, Open
+from tests.dashboards.drawing import draw
+from tests.dashboards.hostile import MARK, hostile
+
+pytestmark = pytest.mark.clickhouse
+
+PATHS = (
+    "/", "/calls", "/sessions", "/users", "/cache", "/routes", "/scores", "/judges", "/rag", "/experiments", "/datasets",
+    "/spend", "/budgets", "/gpu", "/events", "/registry",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def traces(dashboard: Dashboard) -> list[str]:
+    """The hostile project, filled; ids of its traces."""
+    hostile(HOSTILE).insert(dashboard.client)
+    rows = dashboard.client.query(
+        "SELECT lower(hex(trace_id)) FROM spans WHERE project = {p:String}", {"p": HOSTILE}
+    ).result_rows
+    return [row[0] for row in rows]
+
+
+@pytest.mark.browser
+def test_hostile_texts_are_inert_on_every_page(visit: Open, traces: list[str]) -> None:
+    tab = visit(READERS[HOSTILE])
+    places = [*PATHS, *(f"/traces/{trace}" for trace in traces)]
+    for path in places:
+        page = tab.open(path)
+        assert page.evaluate(f"window.{MARK}") is None, path
+        assert (
+            page.locator("#main script, #main iframe, #main object, #main embed, #main base").count() == 0
+        ), path
+        assert (
+            page.locator("#main [href^='javascript:'], #main [src^='http:'], #main [src^='https:']").count()
+            == 0
+        ), path
+        handlers = "[...document.querySelectorAll('#main *')].filter(e => e.getAttributeNames().some(n => n.startsWith('on'))).length"
+        assert page.evaluate(handlers) == 0, path
+        assert page.locator("#main .notice.red").count() == 0, path
+
+
+@pytest.mark.browser
+def test_the_call_grid_shows_hostile_texts_as_text(visit: Open, traces: list[str]) -> None:
+    page = visit(READERS[HOSTILE]).open("/calls")
+    page.wait_for_selector(".ledger-grid .ag-row a.a")
+    assert "<script>" in page.locator(".ledger-grid").inner_text()
+
+
+def test_no_cell_of_an_export_is_a_formula(dashboard: Dashboard, traces: list[str]) -> None:
+    cookie = dashboard.cookie(READERS[HOSTILE])
+    for path in ("/export/calls.csv?range=24h", "/export/spend.csv?range=24h&by=user_id&then=model"):
+        written = dashboard.get(path, cookie).body
+        rows = list(csv.reader(io.StringIO(written, newline="")))
+        assert len(rows) > 20
+        assert all(len(row) == len(rows[0]) for row in rows)
+        bad = [
+            cell
+            for row in rows
+            for cell in row
+            if cell.lstrip().startswith(("=", "+", "@")) or cell.startswith(("\t", "\r"))
+        ]
+        assert bad == []
+        dashes = [
+            cell
+            for row in rows
+            for cell in row
+            if cell.startswith("-") and not cell.lstrip("-").replace(".", "").isdigit()
+        ]
+        assert dashes == []
+
+
+def test_every_page_of_a_hostile_project_is_drawn_and_light(dashboard: Dashboard, traces: list[str]) -> None:
+    cookie = dashboard.cookie(READERS[HOSTILE])
+    for path in (*PATHS, *(f"/traces/{trace}" for trace in traces[:10])):
+        status, body = draw(dashboard, cookie, path)
+        assert status == 200, path
+        assert "could not be drawn" not in body, path
+        assert len(body) < 600_000, path
+
+
+def test_nothing_of_another_project_is_on_any_page_whatever_the_address(dashboard: Dashboard) -> None:
+    """Values that only the other project has, asked for by every filter, never appear in an answer to this one."""
+    secret = f"secret{time.time_ns()}"
+    made = hostile("other")
+    for row in made.spans:
+        for name in (
+            "team",
+            "user_id",
+            "session_id",
+            "route",
+            "request_model",
+            "response_model",
+            "service",
+            "feature",
+        ):
+            setattr(row, name, secret)
+    for score in made.scores:
+        score.name = score.explanation = score.judge_id = score.route = secret
+    for event in made.events:
+        event.title = event.subject = event.message = secret
+    made.insert(dashboard.client)
+    cookie, foreign = dashboard.cookie(READERS["default"]), made.spans[0].trace_id.hex()
+    dice = random.Random(11)
+    names = [
+        "team",
+        "user_id",
+        "session_id",
+        "route",
+        "model",
+        "score",
+        "subject",
+        "q",
+        "trace",
+        "by",
+        "then",
+        "project",
+        "none",
+        "order",
+    ]
+    for path in (*PATHS, f"/traces/{foreign}"):
+        for search in (
+            "",
+            *(
+                {
+                    name: dice.choice([secret, "other", "*", "default", foreign])
+                    for name in dice.sample(names, 3)
+                }
+                for _ in range(4)
+            ),
+        ):
+            query = "?" + urlencode(search) if search else ""
+            status, body = draw(dashboard, cookie, path, query)
+            seen = body
+            for value in dict(search).values() if search else ():  # what the reader typed may be echoed
+                seen = seen.replace(str(value), "")
+            assert status == 200
+            assert secret not in seen, f"{path}{query}"
+            assert "answers.md" not in seen
+    own = draw(dashboard, dashboard.cookie(READERS["other"]), "/users")[1]
+    assert secret in own
