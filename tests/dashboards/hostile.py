@@ -66,7 +66,7 @@ def hostile(project: str, now: int | None = None) -> Traffic:
         short = text[:300]
         at = now - (place + 1) * 20 * 10**9
         trace, own = os.urandom(16), os.urandom(8)
-        named = {field.name: short for field in fields(CallRecord) if field.name in _NAMES}
+        named: dict[str, Any] = {field.name: short for field in fields(CallRecord) if field.name in _NAMES}
         message = json.dumps([{"role": short, "parts": [
             {"type": "text", "content": text}, {"type": "tool_call", "name": short, "arguments": {short: short}},
             {"type": "image_url", "image_url": {"url": short}}, {"type": short, short: short},

@@ -57,7 +57,7 @@ def figure(traces: Sequence[Trace], unit: Unit, *, height: int = 220, **layout: 
     legend = len(named) > 1
     shared: dict[str, Any] = {
         "height": height,
-        "margin": {"l": 56, "r": 10, "t": (14 + 20 * (1 + letters // 95)) if legend else 16, "b": 36, "autoexpand": False},
+        "margin": {"l": 56, "r": 10, "t": (14 + 20 * (1 + letters // (120 if height >= 300 else 58))) if legend else 16, "b": 36, "autoexpand": False},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "inherit", "size": 11.5},

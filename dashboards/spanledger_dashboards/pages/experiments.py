@@ -88,7 +88,7 @@ async def _comparison(view: View, before: str, after: str) -> list[Component]:
         panel(
             "Comparison",
             _scores(scores),
-            about=about + f"; intervals hold for all {len(scores)} scores together (95 %)",
+            about=f"{about}; 95 % intervals, held for all scores together",
             wide=True,
         ),
         panel(

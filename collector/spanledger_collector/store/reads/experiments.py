@@ -14,7 +14,7 @@ from .window import IN_SPANS, Window
 
 _RUNS = """
 SELECT experiment, countIf(billable) AS calls, countIf(billable AND status = 'error') AS errors,
-    sum(toDecimal128(ifNull(cost_total, 0), 9)) AS cost, quantileTDigestIf(0.5)(duration_ns, billable) AS p50,
+    sum(toDecimal128(ifNull(cost_total, 0), 9)) AS cost, if(calls = 0, NULL, quantileTDigestIf(0.5)(duration_ns, billable)) AS p50_ns,
     toUnixTimestamp64Nano(min(start_time)) AS first_ns, toUnixTimestamp64Nano(max(start_time)) AS last_ns,
     arraySort(groupUniqArrayIf(5)(request_model, request_model != '')) AS models,
     arraySort(groupUniqArrayIf(5)(concat(prompt_name, '@', toString(prompt_version)), prompt_version IS NOT NULL)) AS prompts
@@ -44,9 +44,7 @@ def runs(client: Client, project: str, window: Window) -> list[Run]:
         statement(_RUNS, IN_SPANS, "GROUP BY experiment ORDER BY first_ns DESC LIMIT 200"),
         {"project": project, **window.bound()},
     )
-    return [
-        Run(**{**{k: v for k, v in row.items() if k != "p50"}, "p50_ns": number(row["p50"])}) for row in rows
-    ]
+    return [Run(**row) for row in rows]
 
 
 _CASES = """
