@@ -51,7 +51,7 @@ def request(
     """One request of one resource; spans are grouped by scope."""
     message = ExportTraceServiceRequest()
     group = message.resource_spans.add()
-    group.resource.attributes.extend(_pairs(resource or {"service.name": "shop"}))
+    group.resource.attributes.extend(pairs(resource or {"service.name": "shop"}))
     scopes: dict[str, Any] = {}
     for data in spans:
         if data.scope not in scopes:
@@ -66,11 +66,11 @@ def request(
             start_time_unix_nano=data.start,
             end_time_unix_nano=data.start + data.duration_ns,
         )
-        span.attributes.extend(_pairs(data.attributes))
+        span.attributes.extend(pairs(data.attributes))
         span.status.code = data.status
         span.status.message = data.message
         for name, attributes in data.events:
-            span.events.add(name=name, time_unix_nano=data.start, attributes=_pairs(attributes))
+            span.events.add(name=name, time_unix_nano=data.start, attributes=pairs(attributes))
     return message
 
 
@@ -79,7 +79,8 @@ def body(*spans: SpanData, resource: Mapping[str, object] | None = None) -> byte
     return request(spans, resource).SerializeToString()
 
 
-def _pairs(attributes: Mapping[str, object]) -> list[KeyValue]:
+def pairs(attributes: Mapping[str, object]) -> list[KeyValue]:
+    """Attributes as OTLP carries them."""
     return [KeyValue(key=key, value=_any(value)) for key, value in attributes.items()]
 
 
@@ -97,6 +98,6 @@ def _any(value: object) -> AnyValue:
         found.array_value.values.extend(_any(item) for item in cast(list[object], value))
         return found
     if isinstance(value, dict):
-        found.kvlist_value.values.extend(_pairs(cast(dict[str, object], value)))
+        found.kvlist_value.values.extend(pairs(cast(dict[str, object], value)))
         return found
     return AnyValue(string_value=str(value))

@@ -87,17 +87,18 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
 
 def _slow(raw: bytes) -> tuple[str, Value]:
     pair = KeyValue.FromString(raw)
-    return pair.key, _any(pair.value)
+    return pair.key, any_value(pair.value)
 
 
-def _any(value: AnyValue) -> Value:
+def any_value(value: AnyValue) -> Value:
+    """What an AnyValue holds; None when it is empty."""
     kind = value.WhichOneof("value")
     if kind is None:
         return None
     if kind == "array_value":
-        return [_any(item) for item in value.array_value.values]
+        return [any_value(item) for item in value.array_value.values]
     if kind == "kvlist_value":
-        return {pair.key: _any(pair.value) for pair in value.kvlist_value.values}
+        return {pair.key: any_value(pair.value) for pair in value.kvlist_value.values}
     found: str | bool | int | float | bytes = getattr(value, kind)
     return found
 

@@ -79,6 +79,12 @@ class Batch:
     scores: list[Row] = field(default_factory=list[Row])
     rejected: int = 0
     clamped: int = 0
+    contents: dict[tuple[str, bytes, bytes], dict[str, Value]] = field(
+        default_factory=dict[tuple[str, bytes, bytes], dict[str, Value]]
+    )
+    content_rows: dict[tuple[str, bytes, bytes], Row] = field(
+        default_factory=dict[tuple[str, bytes, bytes], Row]
+    )
     faults: list[tuple[str, str, bytes]] = field(default_factory=list[tuple[str, str, bytes]])
 
 
@@ -89,7 +95,7 @@ def normalise(body: bytes, tenancy: Tenancy, into: Batch) -> None:
         google.protobuf.message.DecodeError: the bytes are no trace request.
     """
     for resource in slim.parse(body).resource_spans:
-        base = _resource_row(decode_all(resource.resource.attributes), tenancy)
+        base = resource_row(decode_all(resource.resource.attributes), tenancy)
         for scope in resource.scope_spans:
             name = scope.scope.name.decode("utf-8", "replace")
             scoped = {**base, "scope": name} if name else base
@@ -111,7 +117,20 @@ _RESOURCE = {
 }
 
 
-def _resource_row(attributes: dict[str, Value], tenancy: Tenancy) -> Row:
+def normalise_attributes(attributes: dict[str, Value], row: Row, tenancy: Tenancy) -> dict[str, Value]:
+    """Set the columns that these attributes fill; the answer is every fact they tell."""
+    facts: dict[str, Value] = {}
+    for key, value in attributes.items():
+        rule = TABLE.rule(key)
+        if rule is not None and rule.field and not rule.path:
+            facts.setdefault(rule.field, value)
+    _set_columns(facts, row, {})
+    _set_tenant(facts, row, tenancy)
+    return facts
+
+
+def resource_row(attributes: dict[str, Value], tenancy: Tenancy) -> Row:
+    """The columns that a resource fills, for every span and event of it."""
     row: Row = {"project": tenancy.project, "key_id": tenancy.key_id}
     if tenancy.team:
         row["team"] = tenancy.team

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from isal import isal_zlib
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from . import errors
 
@@ -123,8 +124,30 @@ def check(body: bytes, kind: str, signal: Signal) -> Checked:
             raise errors.malformed(f"the body is no OTLP {signal} request: {wrong}") from None
     if isinstance(request, ExportTraceServiceRequest):
         return _count_spans(request, body)
-    logs = sum(len(scope.log_records) for res in request.resource_logs for scope in res.scope_logs)
-    return Checked(body, logs, 0, "")
+    return _count_logs(request, body)
+
+
+def event_name(record: LogRecord) -> str:
+    """The event's name, where senders new and old put it."""
+    if record.event_name:
+        return record.event_name
+    return next((pair.value.string_value for pair in record.attributes if pair.key == "event.name"), "")
+
+
+def is_genai(record: LogRecord) -> bool:
+    """Whether a log record is an event about a model call. Logs at large are another system's work."""
+    return event_name(record).startswith("gen_ai.")
+
+
+def _count_logs(request: ExportLogsServiceRequest, body: bytes) -> Checked:
+    total = good = 0
+    for resource in request.resource_logs:
+        for scope in resource.scope_logs:
+            total += len(scope.log_records)
+            good += sum(is_genai(r) and valid_ids(r.trace_id, r.span_id) for r in scope.log_records)
+    bad = total - good
+    message = f"{bad} log records are no gen_ai events of a span; only those are kept here" if bad else ""
+    return Checked(body, good, bad, message)
 
 
 def _count_spans(request: ExportTraceServiceRequest, body: bytes) -> Checked:

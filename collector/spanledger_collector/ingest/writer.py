@@ -27,6 +27,7 @@ from spanledger_collector.store.writes import (
 
 from . import billing, prepared
 from .errors import Refused
+from .logs import merge_contents, normalise_logs
 from .metrics import Metrics
 from .normalise import Batch, Span, Tenancy, normalise
 from .pricing import PriceBook, price, warm_up
@@ -121,6 +122,7 @@ class Writer:
         batch, letters = Batch(), list[Row]()
         for record in segment.load():
             self._normalise(record, batch, letters)
+        merge_contents(batch)
         token = segment.token()
         self._prices.refresh()
         spans = self._fresh(batch.spans)
@@ -155,8 +157,7 @@ class Writer:
         tenancy = Tenancy(record.project, record.team, record.key_id, record.received_at, record.trusted)
         try:
             body = record.plain or inflate(record.body, record.encoding, _INFLATED_LIMIT)
-            if record.signal == "traces":
-                normalise(body, tenancy, batch)
+            (normalise if record.signal == "traces" else normalise_logs)(body, tenancy, batch)
         except (DecodeError, Refused) as wrong:  # it could be read when it was accepted: the disk changed it
             payload = record.plain or record.body
             letters.append(self._letter(record.project, "unreadable", repr(wrong), payload))

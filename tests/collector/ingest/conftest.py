@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -191,9 +191,15 @@ class Pipeline:
         self.spool.release()
 
 
-def record(content: bytes, project: str = "p", team: str = "", trusted: bool = False) -> Record:
+def record(
+    content: bytes,
+    project: str = "p",
+    team: str = "",
+    trusted: bool = False,
+    signal: Literal["traces", "logs"] = "traces",
+) -> Record:
     """A request as the receiver would spool it."""
-    return Record("traces", project, team, "k", time.time_ns(), "", content, 1, trusted)
+    return Record(signal, project, team, "k", time.time_ns(), "", content, 1, trusted)
 
 
 @pytest.fixture
