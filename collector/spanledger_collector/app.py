@@ -18,6 +18,7 @@ from fastapi import FastAPI, Response
 from .api.app import build
 from .ingest.grpc import OtlpGrpc
 from .ingest.http import OtlpHttp
+from .ingest.lease import RedisLease
 from .ingest.metrics import Metrics
 from .ingest.pricing import PriceBook
 from .ingest.receive import Receiver
@@ -81,7 +82,8 @@ class Collector:
         self.keys = KeyDirectory(self.registry, settings.bootstrap_key, settings.folder / "keys.json")
         prices = PriceBook(self.registry)
         self.receiver = Receiver(self.keys, self.spool, self.metrics, settings.ingest_max_bytes)
-        self._writer = Writer(self.spool, self._client, prices, NoRedaction(), self.metrics)
+        lease = RedisLease(broker, store.database, self.metrics.unasked.inc)
+        self._writer = Writer(self.spool, self._client, prices, NoRedaction(), self.metrics, lease)
         self._retention = RetentionKeeper(self._client, self.registry, store.cluster)
         self._stopping = threading.Event()
         self._starter = threading.Thread(target=self._start_store, name="collector-start", daemon=True)

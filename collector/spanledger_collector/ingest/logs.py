@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -79,7 +79,7 @@ def _add(record: LogRecord, base: Row, tenancy: Tenancy, told: dict[_KEY, Told],
             batch.scores.append(score)
         return
     kept = told.setdefault((row["project"], record.trace_id, record.span_id), Told(row, time, facts))
-    merged = attributes | body if isinstance(body, dict) else attributes
+    merged = {**attributes, **cast(dict[str, Value], body)} if isinstance(body, dict) else attributes
     content.take_event(name, merged, kept.facts)
 
 

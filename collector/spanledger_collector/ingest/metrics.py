@@ -32,6 +32,9 @@ class Metrics:
             "clamped_times", "Spans whose start could not be meant; arrival was taken."
         )
         self.dead = self._counter("dead_letters", "Requests or rows set aside.", "reason")
+        self.unasked = self._counter(
+            "unasked_turns", "Batches written without asking other collectors: Redis was away."
+        )
         self.insert_errors = self._counter("insert_errors", "Failed inserts, by what follows.", "outcome")
         self.insert_seconds = self._histogram("insert_seconds", "Time of one insert.")
         self.ack_seconds = self._histogram("ack_seconds", "Time from a whole request to its acknowledgement.")

@@ -20,7 +20,7 @@ from spanledger_collector.store.writes import Insert
 def write(path: Path, inserts: Sequence[Insert]) -> None:
     """Keep the inserts, whole or not at all."""
     head = orjson.dumps(
-        [[i.table, i.columns, i.token, i.rows, len(i.body), zlib.crc32(i.body)] for i in inserts]
+        [[i.table, i.columns, i.token, i.rows, i.probes, len(i.body), zlib.crc32(i.body)] for i in inserts]
     )
     part = path.with_suffix(".prepared-part")
     with part.open("wb") as file:
@@ -50,10 +50,11 @@ def read(path: Path) -> list[Insert] | None:
 def _bodies(heads: list[list[Any]], data: bytes) -> list[Insert] | None:
     inserts: list[Insert] = []
     at = 0
-    for table, columns, token, rows, size, checksum in heads:
+    for table, columns, token, rows, probes, size, checksum in heads:
         body = data[at : at + size]
         at += size
         if len(body) != size or zlib.crc32(body) != checksum:
             return None
-        inserts.append(Insert(table, tuple(columns), token, body, rows))
+        found = tuple((str(p), int(t), str(i)) for p, t, i in probes)
+        inserts.append(Insert(table, tuple(columns), token, body, rows, found))
     return inserts

@@ -16,6 +16,7 @@ from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.known import Known, known_spans
 from spanledger_collector.store.writes import (
     Insert,
+    NotStoredError,
     Row,
     arrow_insert,
     content,
@@ -27,6 +28,7 @@ from spanledger_collector.store.writes import (
 
 from . import billing, prepared
 from .errors import Refused
+from .lease import Alone, Lease
 from .logs import merge_contents, normalise_logs
 from .metrics import Metrics
 from .normalise import Batch, Span, Tenancy, normalise
@@ -42,6 +44,7 @@ LINGER_S = 0.4
 INSERT_ROWS = 20_000
 T = TypeVar("T")
 _LAG_SAMPLES = 20  # spans of a segment whose lag is observed
+_TRIES = 3  # of an insert whose rows are not there afterwards
 _UNFIT = (ValueError, TypeError, OverflowError)  # pyarrow's own errors are kinds of these
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 _INFLATED_LIMIT = 1 << 31  # the limit held when the request was accepted
@@ -61,11 +64,13 @@ class Writer:
         prices: PriceBook,
         redactor: Redactor,
         metrics: Metrics,
+        lease: Lease | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """``client`` writes and reads the store; ``clock`` gives ns since the epoch."""
         self._spool, self._client, self._prices = spool, client, prices
         self._redactor, self._metrics, self._clock = redactor, metrics, clock
+        self._lease = lease or Alone()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ingest-writer", daemon=True)
 
@@ -104,12 +109,13 @@ class Writer:
         Raises:
             Stopped: the writer was asked to end before the store could be reached.
         """
-        inserts, ends = prepared.read(segment.prepared), list[int]()
-        if inserts is None:
-            inserts, ends = self._until_reached(lambda: self._prepare(segment))
-            prepared.write(segment.prepared, inserts)
-        for insert in inserts:
-            self._insert(insert)
+        with self._lease.turn():
+            inserts, ends = prepared.read(segment.prepared), list[int]()
+            if inserts is None:
+                inserts, ends = self._until_reached(lambda: self.prepare(segment))
+                prepared.write(segment.prepared, inserts)
+            for insert in inserts:
+                self._insert(insert)
         self._spool.done(segment)
         now = self._clock()
         for end in ends[:: len(ends) // _LAG_SAMPLES + 1]:
@@ -117,7 +123,7 @@ class Writer:
 
     # -- deciding ----------------------------------------------------------------------------------------
 
-    def _prepare(self, segment: Segment) -> tuple[list[Insert], list[int]]:
+    def prepare(self, segment: Segment) -> tuple[list[Insert], list[int]]:
         """The inserts of a segment, and when its spans ended."""
         batch, letters = Batch(), list[Row]()
         for record in segment.load():
@@ -209,9 +215,11 @@ class Writer:
 
     def _insert(self, insert: Insert) -> None:
         begun = time.monotonic()
+        # A dead letter is the last resort: until it is in, the store takes nothing, and its rows stay in the spool.
+        tries = None if insert.table == "dead_letters" else _TRIES
         try:
-            self._until_reached(lambda: send(self._client, insert))
-        except EngineError as wrong:
+            self._until_reached(lambda: send(self._client, insert), tries)
+        except (EngineError, NotStoredError) as wrong:
             self._set_aside(insert, wrong)
             return
         self._metrics.insert_seconds.observe(time.monotonic() - begun)
@@ -235,22 +243,25 @@ class Writer:
         letter = self._letter(str(row["project"]), "refused_by_store", str(wrong), repr(row).encode())
         self._insert(dead_letter_insert([letter], f"{insert.token}-dead"))
 
-    def _until_reached(self, action: Callable[[], T]) -> T:
+    def _until_reached(self, action: Callable[[], T], tries: int | None = None) -> T:
         """Do it, again and again while the store is away.
 
         Raises:
             Stopped: the writer was asked to end first.
             EngineError: the engine refuses, and will always refuse.
+            NotStoredError: it said yes ``tries`` times and stored nothing.
         """
-        pause = _FIRST_PAUSE_S
+        pause, unstored = _FIRST_PAUSE_S, 0
         while True:
             try:
                 return action()
-            except EngineError as wrong:
-                if not is_retryable(wrong):
+            except (EngineError, NotStoredError) as wrong:
+                unstored += isinstance(wrong, NotStoredError)
+                if not is_retryable(wrong) or unstored == tries:
                     raise
                 self._metrics.insert_errors.labels("retried").inc()
                 logger.warning("the store is away, next try in %.1f s: %s", pause, str(wrong)[:300])
             if self._stop.wait(pause):
                 raise Stopped
+            self._lease.renew()
             pause = min(pause * 2, _LONGEST_PAUSE_S)

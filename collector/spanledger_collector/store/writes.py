@@ -6,6 +6,7 @@ import importlib
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -34,15 +35,30 @@ RETRYABLE_CODES = frozenset(
 DEAD_LETTER_COLUMNS = ("project", "time", "source", "reason", "message", "payload")
 
 
+Probe = tuple[str, int, str]
+"""Project, time in ns and identity (hex of a span id, a score id, or empty) of one row of an insert."""
+
+
+class NotStoredError(Exception):
+    """The engine said yes to an insert and its rows are not there.
+
+    The embedded engine does so when writing fails after reading: a full disk, a violated constraint.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """One insert, ready to be sent and sent again: the engine counts two with one ``token`` as one."""
+    """One insert, ready to be sent and sent again: the engine counts two with one ``token`` as one.
+
+    ``probes`` are a row of each partition it writes: a partition's rows are stored together or not at all.
+    """
 
     table: str
     columns: tuple[str, ...]
     token: str
     body: bytes
     rows: int
+    probes: tuple[Probe, ...] = ()
 
 
 def arrow_insert(table: str, rows: Sequence[Row], token: str) -> Insert:
@@ -55,7 +71,7 @@ def arrow_insert(table: str, rows: Sequence[Row], token: str) -> Insert:
     filled = set[str]().union(*rows)
     names = [name for name in columns if name in filled]
     arrays = [columns[name](rows) for name in names]
-    return Insert(table, tuple(names), token, _stream(names, arrays), len(rows))
+    return Insert(table, tuple(names), token, _stream(names, arrays), len(rows), _probes(table, rows))
 
 
 def dead_letter_insert(rows: Sequence[Row], token: str) -> Insert:
@@ -66,14 +82,43 @@ def dead_letter_insert(rows: Sequence[Row], token: str) -> Insert:
         for name in DEAD_LETTER_COLUMNS
     ]
     body = _stream(list(DEAD_LETTER_COLUMNS), arrays)
-    return Insert("dead_letters", DEAD_LETTER_COLUMNS, token, body, len(rows))
+    return Insert("dead_letters", DEAD_LETTER_COLUMNS, token, body, len(rows), _probes("dead_letters", rows))
+
+
+_PROBED = {"spans": ("start_time", "span_id"), "scores": ("time", "score_id"), "dead_letters": ("time", "")}
+"""What tells a row of each table, beside its project."""
+
+
+def _probes(table: str, rows: Sequence[Row]) -> tuple[Probe, ...]:
+    time, identity = _PROBED[table]
+    found: dict[tuple[int, int], Probe] = {}
+    for row in rows:
+        month = datetime.fromtimestamp(row[time] // 10**9, UTC)
+        key = (month.year, month.month)
+        if key not in found:
+            value = row[identity] if identity else ""
+            found[key] = (row["project"], row[time], value.hex() if isinstance(value, bytes) else value)
+    return tuple(found.values())
+
+
+def _missing(client: Client, insert: Insert) -> int:
+    """How many of the insert's partitions are not there."""
+    time, identity = _PROBED[insert.table]
+    column = {"span_id": "lower(hex(span_id))", "score_id": "score_id"}.get(identity, "''")
+    query = (
+        f"SELECT count() FROM {insert.table} WHERE project = {{p:String}}"  # noqa: S608 - names of our own
+        f" AND {time} = fromUnixTimestamp64Nano({{t:Int64}}) AND {column} = {{i:String}}"
+    )
+    answers = (client.query(query, {"p": p, "t": t, "i": i}).result_rows[0][0] for p, t, i in insert.probes)
+    return sum(not found for found in answers)
 
 
 def send(client: Client, insert: Insert) -> None:
-    """Do one insert, or do it again.
+    """Do one insert, or do it again, and see that it is there.
 
     Raises:
         clickhouse_connect.driver.exceptions.Error: see ``is_retryable``.
+        NotStoredError: the engine said nothing of it.
     """
     settings = {
         "insert_deduplication_token": insert.token,
@@ -84,6 +129,10 @@ def send(client: Client, insert: Insert) -> None:
     client.raw_insert(
         insert.table, list(insert.columns), insert_block=insert.body, settings=settings, fmt="ArrowStream"
     )
+    if missing := _missing(client, insert):
+        raise NotStoredError(
+            f"{insert.rows} rows of {insert.table}: {missing} of {len(insert.probes)} partitions"
+        )
 
 
 def halves(insert: Insert) -> list[Insert]:
@@ -96,16 +145,37 @@ def halves(insert: Insert) -> list[Insert]:
     middle = insert.rows // 2
     parts = (batch.slice(0, middle), batch.slice(middle))
     return [
-        Insert(insert.table, insert.columns, f"{insert.token}.{side}", _bytes_of(part), part.num_rows)
+        Insert(
+            insert.table,
+            insert.columns,
+            f"{insert.token}.{side}",
+            _bytes_of(part),
+            part.num_rows,
+            _probes(insert.table, _with_ns(part, _PROBED[insert.table])),
+        )
         for side, part in enumerate(parts)
     ]
+
+
+def _with_ns(batch: Any, names: tuple[str, str]) -> list[Row]:
+    """The columns that tell rows, with times as ns."""
+    time, identity = names
+    columns: dict[str, list[Any]] = {"project": batch.column("project").to_pylist()}
+    columns[time] = batch.column(time).cast(_pyarrow().int64()).to_pylist()
+    if identity:
+        columns[identity] = batch.column(identity).to_pylist()
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def content(insert: Insert) -> list[Row]:
     """The rows of an insert as plain values, for a person to read."""
     pa = _pyarrow()
     with pa.ipc.open_stream(insert.body) as reader:
-        return reader.read_all().to_pylist()
+        table = reader.read_all()
+    columns = [
+        column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names).to_pylist()
 
 
 def is_retryable(wrong: Exception) -> bool:

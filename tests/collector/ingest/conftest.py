@@ -15,11 +15,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from spanledger_collector.ingest.lease import Lease
 from spanledger_collector.ingest.metrics import Metrics
 from spanledger_collector.ingest.pricing import PriceBook
 from spanledger_collector.ingest.redact import NoRedaction
 from spanledger_collector.ingest.spool import Record, Spool
 from spanledger_collector.ingest.writer import Writer
+from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.migrations import migrate
 from spanledger_collector.store.registry.registry import Registry
 from spanledger_collector.store.settings import StoreSettings
@@ -166,12 +168,14 @@ def collector(module_store: Store, tmp_path_factory: pytest.TempPathFactory) -> 
 class Pipeline:
     """The writer on a real store, in the test's own process: spool, store, nothing else."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(
+        self, store: Store, folder: Path, lease: Lease | None = None, client: Client | None = None
+    ) -> None:
         self.store, self.metrics = store, Metrics()
+        client = client or store.client
         self.spool = Spool(folder / "spool", max_bytes=1 << 30)
-        self.writer = Writer(
-            self.spool, store.client, PriceBook(Registry(store.client)), NoRedaction(), self.metrics
-        )
+        prices = PriceBook(Registry(client))
+        self.writer = Writer(self.spool, client, prices, NoRedaction(), self.metrics, lease)
 
     def send(self, *spans: SpanData, project: str = "p", team: str = "", trusted: bool = False) -> None:
         """Spool one request of these spans and wait until it is on disk."""
