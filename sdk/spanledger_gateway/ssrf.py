@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from urllib.parse import urlsplit
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -32,14 +33,27 @@ def check_url(url: str, allow_private: bool) -> None:
         raise ForbiddenAddressError(f"{parts.scheme}://{parts.hostname} is no plain http(s) address")
     if allow_private:
         return
-    try:
-        public = is_public(parts.hostname)
-    except ValueError:
+    literal = _literal(parts.hostname)
+    if literal is None:
         return  # a name: the resolver checks what it stands for
-    if not public:
+    if not is_public(literal):
         raise ForbiddenAddressError(
             f"{parts.hostname} is not public; set allow_private on the upstream to call it"
         )
+
+
+def _literal(host: str) -> str | None:
+    """The host as a plain IP address, if it is one in any of the spellings that C libraries take (127.1, 0x7f.1)."""
+    try:
+        return str(ipaddress.ip_address(host.partition("%")[0]))
+    except ValueError:
+        pass
+    if not host.replace(".", "").replace("x", "").isalnum() or not host[:1].isdigit():
+        return None
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return None
 
 
 class PublicResolver(AbstractResolver):

@@ -127,7 +127,7 @@ def plan(
 ) -> ProjectSnapshot:
     """A project whose route ``gpt-4o-mini`` asks these servers in order; ``upstream`` goes to each of them."""
     given: dict[str, Any] = {"provider": "openai", "allow_private": True, **upstream}
-    upstreams = {f"up{i}": Upstream(**{"base_url": s.base_url, **given}) for i, s in enumerate(servers)}
+    upstreams = {f"up{i}": _upstream(server, given) for i, server in enumerate(servers)}
     targets = tuple(
         Target(upstream=name, model=MODEL, role="fallback" if i else "primary")
         for i, name in enumerate(upstreams)
@@ -138,6 +138,11 @@ def plan(
         budgets=budgets or {},
         prices=prices,
     )
+
+
+def _upstream(server: ModelServer, given: dict[str, Any]) -> Upstream:
+    fields: dict[str, Any] = {"base_url": server.base_url, **given}
+    return Upstream(**fields)
 
 
 @pytest.fixture(scope="session")

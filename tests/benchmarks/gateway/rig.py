@@ -129,7 +129,9 @@ def snapshot(upstream: int) -> Snapshot:
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, redis_url: str, given: Snapshot) -> Generator[tuple[Server, int]]:
+def gateway(
+    folder: Path, redis_url: str, given: Snapshot, collector_url: str = ""
+) -> Generator[tuple[Server, int]]:
     """A gateway that serves this snapshot from its disk."""
     home = folder / f"gateway-{given.version}"
     (home / "gateway").mkdir(parents=True)
@@ -137,10 +139,11 @@ def gateway(folder: Path, redis_url: str, given: Snapshot) -> Generator[tuple[Se
     port = free_port()
     env = {
         "SPANLEDGER_HOME": str(home),
-        "SPANLEDGER_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "SPANLEDGER_ENDPOINT": collector_url or f"http://127.0.0.1:{free_port()}",
         "SPANLEDGER_REDIS_URL": redis_url,
         "SPANLEDGER_GATEWAY_PORT": str(port),
         "SPANLEDGER_JOURNAL_MB": "4096",
+        "SPANLEDGER_SHIP_INTERVAL_S": "0.2",
     }
     healthy = answers(f"http://127.0.0.1:{port}/healthz")
     with spawn(command("gateway"), home / "log", healthy, os.environ | env) as server:
