@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
-from math import ceil
 
-from spanledger.prices import Cost, Tiers
+from spanledger.prices import Cost
 from spanledger.serving.asks import (
     DEFAULT_OUTPUT_TOKENS,
     Ask,
@@ -15,12 +13,12 @@ from spanledger.serving.asks import (
     most_input_tokens,
     most_output_tokens,
 )
+from spanledger.serving.budgets import nano
 from spanledger.serving.usage import Usage
 
 from . import metrics
 from .calls import Attempt, Call
 
-_DAY_NS = 86_400 * 10**9
 _WEIGHT = 0.2  # of the newest call
 _CAUTION = 0.95  # identical calls must not miss a budget they fit exactly for a rounding
 _SPREAD = 4  # an answer without a limit may be this much longer than usual
@@ -76,16 +74,10 @@ class Pricing:
         habit.input_share += (share - habit.input_share) * _WEIGHT
 
     def _price(self, call: Call, attempt: Attempt, input_tokens: int, output_tokens: int) -> int | None:
-        """Nano-dollars, rounded up; in plain numbers, since an estimate needs no ninth digit."""
         table = call.registry.prices(call.key.project)
-        rates = table.rates(attempt.provider, attempt.target.model, attempt.started // _DAY_NS * _DAY_NS)
-        if rates is None or rates.input is None or rates.output is None:
-            return None
-        # A dollar for a million tokens is a thousand nano-dollars a token.
-        return ceil(
-            input_tokens * 1000 * float(_tier(rates.input, input_tokens))
-            + output_tokens * 1000 * float(_tier(rates.output, input_tokens))
-        )
+        rates = table.rates(attempt.provider, attempt.target.model, attempt.started)
+        cost = rates.cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens)) if rates else None
+        return nano(cost.total) if cost else None
 
     def _cost(self, call: Call, attempt: Attempt, usage: Usage, model: str) -> Cost | None:
         table = call.registry.prices(call.key.project)
@@ -106,14 +98,6 @@ class Pricing:
                 self._habits.clear()
             habit = self._habits[kind] = _Habit()
         return habit
-
-
-def _tier(tiers: Tiers, context: int) -> Decimal:
-    price = tiers[0][1]
-    for start, tier_price in tiers[1:]:
-        if context > start:
-            price = tier_price
-    return price
 
 
 def _estimated(ask: Ask, attempt: Attempt) -> Usage:

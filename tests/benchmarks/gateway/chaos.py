@@ -61,13 +61,12 @@ def chaos(folder: Path, redis_url: str) -> list[Figure]:
     collector.start()
     totals: Counter[str] = Counter()
     with ModelServer(answer=echo) as primary, ModelServer(answer=echo) as backup:
-        common: dict[str, Any] = {"allow_private": True, "timeout_s": 1.0, "first_token_timeout_s": 1.0}
         project = ProjectSnapshot(
             upstreams={
-                "primary": Upstream(base_url=primary.base_url, **common),
-                "backup": Upstream(
-                    base_url=backup.base_url, **{**common, "timeout_s": 30, "first_token_timeout_s": 30}
+                "primary": Upstream(
+                    base_url=primary.base_url, allow_private=True, timeout_s=1, first_token_timeout_s=1
                 ),
+                "backup": Upstream(base_url=backup.base_url, allow_private=True),
             },
             routes={
                 MODEL: Route(
