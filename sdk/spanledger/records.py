@@ -23,7 +23,7 @@ ScoreStatus = Literal[
 ]
 ScoreSource = Literal["eval", "human", "sdk", "api"]
 
-EventKind = Literal["alert", "route_switch", "budget_step", "config_change", "gate"]
+EventKind = Literal["alert", "route_switch", "budget_step", "config_change", "gate", "delivery"]
 Severity = Literal["info", "warning", "critical"]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect
 from spanledger_collector.store.registry.documents import parse
+from spanledger_collector.store.registry.evaluation import Alert
 from spanledger_collector.store.registry.plan import Version
 from spanledger_collector.store.registry.registry import Registry
 from spanledger_collector.store.registry.serving import Budget, Route, Upstream
@@ -26,7 +27,7 @@ from .memory import Memory, connect_memory
 from .settings import WorkerSettings
 
 T = TypeVar("T")
-KINDS = ("evaluator", "route", "budget", "upstream")
+KINDS = ("evaluator", "route", "budget", "upstream", "alert")
 _DOCUMENTS_FRESH_NS = 2 * SECOND
 
 
@@ -48,6 +49,7 @@ class Documents:
     routes: list[Named[Route]] = field(default_factory=list[Named[Route]])
     budgets: list[Named[Budget]] = field(default_factory=list[Named[Budget]])
     upstreams: list[Named[Upstream]] = field(default_factory=list[Named[Upstream]])
+    alerts: list[Named[Alert]] = field(default_factory=list[Named[Alert]])
 
     @classmethod
     def of(cls, versions: Sequence[Version]) -> Documents:
@@ -59,7 +61,13 @@ class Documents:
                 made.rules.append(_rule(row, document))
                 continue
             named: Named[Any] = Named(row.project, row.name, row.version, document)
-            {"route": made.routes, "budget": made.budgets, "upstream": made.upstreams}[row.kind].append(named)
+            lists: dict[str, list[Any]] = {
+                "route": made.routes,
+                "budget": made.budgets,
+                "upstream": made.upstreams,
+                "alert": made.alerts,
+            }
+            lists[row.kind].append(named)
         return made
 
 

@@ -18,8 +18,19 @@ class WorkerSettings(StoreSettings):
     """The key that judge calls carry."""
     worker_concurrency: int = Field(default=2, ge=1, le=64)
     """Processes that run tasks."""
+    alert_channels: str = ""
+    """Names of variables that hold channel URLs, comma-separated: where alerts without channels of their own go."""
+    webhook_secret: str = ""
+    """Signs webhooks (HMAC-SHA256); empty: unsigned."""
+    webhook_allow_private: bool = False
+    """Whether webhooks may go to addresses inside the network."""
     canary_share: float = Field(default=0.1, ge=0, le=1)
     """Share of a route's calls that still goes to its primary while the route is on its fallback."""
+
+    @property
+    def channels(self) -> list[str]:
+        """The default channels, in order."""
+        return [name.strip() for name in self.alert_channels.split(",") if name.strip()]
 
     @field_validator("redis_url")
     @classmethod

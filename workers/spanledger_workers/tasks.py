@@ -21,6 +21,9 @@ from spanledger_collector.store.writes_evaluation import (
 )
 from spanledger_evaluators.catalogue import JudgeNeeded, UnknownScorer
 
+from .alerts.channels import Webhooks
+from .alerts.outbox import Outbox
+from .alerts.rules import AlertRules
 from .app import FAST, JUDGED, app
 from .audit import event, tell_once
 from .budgets import Budgets
@@ -79,6 +82,24 @@ def budgets() -> None:
         rows = [(row.project, row.name, row.document) for row in process.documents().budgets]
         if granted and rows:
             _log(Budgets(store=process.store, redis=process.redis).tick(rows, process.clock()))
+
+
+@app.task(name="spanledger.alerts")
+def alerts() -> None:
+    """Measure alert rules, then send what the channels have not got yet."""
+    with alone(process.redis, "alerts", 240) as granted:
+        if not granted:
+            return
+        rules = [(row.project, row.name, row.document) for row in process.documents().alerts]
+        if rules:
+            _log(AlertRules(store=process.store).tick(rules, process.clock()))
+        settings = process.settings
+        webhooks = Webhooks(secret=settings.webhook_secret, allow_private=settings.webhook_allow_private)
+        if settings.channels or any(rule.channels for _, _, rule in rules):
+            outbox = Outbox(
+                store=process.store, redis=process.redis, default=settings.channels, webhooks=webhooks
+            )
+            outbox.tick(rules, process.clock())
 
 
 @app.task(name="spanledger.sweep")
@@ -219,7 +240,11 @@ def _end(jobs: Sequence[Job], state: Any, why: str, counts: dict[str, int] | Non
     tries = counts or {}
     ended = [
         replace(
-            job, state=state, reason=why[:500], attempts=min(255, tries.get(job.job_id, 0)), updated_at=now
+            job,
+            state=state,
+            reason=why[:500],
+            attempts=min(MOST_TRIES, tries.get(job.job_id, 0)),
+            updated_at=now,
         )
         for job in jobs
     ]
