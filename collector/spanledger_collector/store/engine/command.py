@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from spanledger_collector.store.settings import load_settings
 
 from .library import prepare_process
+from .repair import forget_torn_inserts
 from .settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -78,6 +79,12 @@ def _lock(settings: EngineSettings) -> Generator[None]:
 
 def _open(settings: EngineSettings) -> EngineApp:
     prepare_process(settings.folder, settings.memory)
+    forgotten = forget_torn_inserts(settings.data)
+    if forgotten:
+        print(
+            f"spanledger engine: {forgotten} inserts were cut by a crash; their retry will be taken",
+            flush=True,
+        )
     from .app import EngineApp
 
     try:

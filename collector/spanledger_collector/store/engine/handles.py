@@ -69,7 +69,7 @@ class Handle:
         self.tag = tag
         """Found as ``log_comment`` on each statement of this handle in ``system.processes``."""
         self._path = path
-        self._defaults = {**defaults, "log_comment": tag}
+        self._defaults = {**defaults, "log_comment": tag}  # no request can set log_comment
         self._open()
 
     def _open(self) -> None:
@@ -80,12 +80,12 @@ class Handle:
         self._settings: dict[str, str] = {}
         self._apply({})
 
-    def prepare(self, database: str, settings: Mapping[str, str], readonly: str) -> None:
+    def prepare(self, database: str, settings: dict[str, str], readonly: str) -> None:
         """Switch to a database and exactly these settings; ``readonly`` is empty, 1 or 2.
 
         Raises RuntimeError with the engine's text, after which the handle is as new.
         """
-        wanted = {**settings, **self._defaults} if settings else self._defaults
+        wanted = self._defaults | settings if settings else self._defaults
         same = (readonly, wanted, database) == (self._readonly, self._settings, self._database)
         if same:
             return
@@ -112,8 +112,8 @@ class Handle:
         """Run one statement and return its answer in the format it names."""
         return self.connection.query(sql, "TabSeparated", params=params or {}).bytes()
 
-    def _apply(self, settings: Mapping[str, str]) -> None:
-        wanted = {**settings, **self._defaults}
+    def _apply(self, settings: dict[str, str]) -> None:
+        wanted = self._defaults | settings
         changes = [
             f"{name} = {quoted(value)}" for name, value in wanted.items() if self._settings.get(name) != value
         ]

@@ -108,7 +108,7 @@ class Request:
     statement: Statement
     database: str
     default_format: str
-    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    settings: dict[str, str] = field(default_factory=dict[str, str])
     bound: Mapping[str, str] = field(default_factory=dict[str, str])
     readonly: str = ""
     waits_for_end: bool = False

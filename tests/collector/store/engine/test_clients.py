@@ -159,6 +159,14 @@ def test_a_setting_holds_for_its_statement_only(client: Client) -> None:
     assert [asked() for _ in range(10)] == [before] * 10
 
 
+def test_a_tighter_limit_than_the_servers_own_is_kept(client: Client) -> None:
+    greedy = "SELECT length(groupArray(number)) FROM numbers(10000000)"
+    with pytest.raises(DatabaseError) as refused:
+        client.query(greedy, settings={"max_memory_usage": 50_000_000})
+    assert refused.value.code == 241
+    assert client.query(greedy).first_row == (10_000_000,)
+
+
 def test_what_a_statement_does_to_its_session_ends_with_it(client: Client) -> None:
     client.command("CREATE TEMPORARY TABLE mine (x UInt8)")
     client.command("SET max_block_size = 79")

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import HTTPException
@@ -24,15 +23,6 @@ TABLE = (
     "CREATE TABLE acked (batch UInt64, n UInt64) ENGINE = MergeTree ORDER BY (batch, n) "
     "SETTINGS non_replicated_deduplication_window = 1000"
 )
-
-
-@pytest.fixture
-def engines() -> Iterator[list[Engine]]:
-    """Engines to kill at the end, whatever the test did."""
-    started: list[Engine] = []
-    yield started
-    for engine in started:
-        engine.server.kill()
 
 
 def refused(**env: str) -> tuple[int, str]:
