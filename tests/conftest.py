@@ -115,7 +115,7 @@ def test_data() -> Path:
     pytest.skip(f"no test data: set {TEST_DATA} or put it at {candidates[0]}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # playwright keeps an event loop running: not beyond the module
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     from tests.browsing import CHROMIUM, chromium

@@ -382,16 +382,17 @@ def test_vllm_metric_names_are_those_of_a_real_scrape() -> None:
 
 
 def test_a_full_batch_makes_others_wait() -> None:
-    with ModelServer(flavour="vllm", max_running=1, latency_s=0.3) as server:
+    with ModelServer(flavour="vllm", max_running=1, latency_s=1.5) as server:
         body: dict[str, Any] = {"model": "m", "messages": ASK}
         request = json.dumps(body).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(request)}\r\n\r\n"
         sockets = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
         for each in sockets:
             each.sendall(head.encode() + request)
-        time.sleep(0.1)
-        gauges = scrape(server)
-        assert (gauges["vllm:num_requests_running"], gauges["vllm:num_requests_waiting"]) == (1, 1)
+        deadline = time.monotonic() + 5
+        while (gauges := scrape(server))["vllm:num_requests_waiting"] < 1:
+            assert time.monotonic() < deadline
+        assert gauges["vllm:num_requests_running"] == 1
         server.wait_for("ok", 2)
         for each in sockets:
             each.close()
