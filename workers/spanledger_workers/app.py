@@ -46,7 +46,7 @@ def configured(settings: WorkerSettings) -> Celery:
 
 def schedule() -> dict[str, dict[str, object]]:
     """What beat sends. A tick that was not started before the next one is dropped."""
-    ticks = {"plan": 2.0, "watch": 3.0, "budgets": 3.0, "alerts": 5.0, "sweep": 30.0}
+    ticks = {"plan": 2.0, "watch": 3.0, "budgets": 3.0, "alerts": 5.0, "meter": 10.0, "sweep": 30.0}
     return {
         name: {
             "task": f"spanledger.{name}",

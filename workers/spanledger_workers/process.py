@@ -16,7 +16,7 @@ from spanledger_collector.store.registry.documents import parse
 from spanledger_collector.store.registry.evaluation import Alert
 from spanledger_collector.store.registry.plan import Version
 from spanledger_collector.store.registry.registry import Registry
-from spanledger_collector.store.registry.serving import Budget, Route, Upstream
+from spanledger_collector.store.registry.serving import Budget, GpuPool, Route, Upstream
 from spanledger_evaluators import catalogue
 from spanledger_evaluators.contract import Scorer
 from spanledger_evaluators.judge import Judge, JudgeSettings
@@ -27,7 +27,7 @@ from .memory import Memory, connect_memory
 from .settings import WorkerSettings
 
 T = TypeVar("T")
-KINDS = ("evaluator", "route", "budget", "upstream", "alert")
+KINDS = ("evaluator", "route", "budget", "upstream", "gpu_pool", "alert")
 _DOCUMENTS_FRESH_NS = 2 * SECOND
 
 
@@ -49,6 +49,7 @@ class Documents:
     routes: list[Named[Route]] = field(default_factory=list[Named[Route]])
     budgets: list[Named[Budget]] = field(default_factory=list[Named[Budget]])
     upstreams: list[Named[Upstream]] = field(default_factory=list[Named[Upstream]])
+    pools: list[Named[GpuPool]] = field(default_factory=list[Named[GpuPool]])
     alerts: list[Named[Alert]] = field(default_factory=list[Named[Alert]])
 
     @classmethod
@@ -65,6 +66,7 @@ class Documents:
                 "route": made.routes,
                 "budget": made.budgets,
                 "upstream": made.upstreams,
+                "gpu_pool": made.pools,
                 "alert": made.alerts,
             }
             lists[row.kind].append(named)

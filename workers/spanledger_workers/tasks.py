@@ -42,6 +42,8 @@ from .evaluation.rules import Rule
 from .evaluation.scoring import score_jobs
 from .guard import MOST_TRIES, Attempts, alone
 from .loop.routes import Loop, watches
+from .metering import engines
+from .metering import meter as scrape
 from .process import Process
 from .settings import WorkerSettings
 
@@ -100,6 +102,19 @@ def alerts() -> None:
                 store=process.store, redis=process.redis, default=settings.channels, webhooks=webhooks
             )
             outbox.tick(rules, process.clock())
+
+
+@app.task(name="spanledger.meter")
+def meter() -> None:
+    """Store what the engines say of themselves."""
+    with alone(process.redis, "meter", 120) as granted:
+        documents = process.documents()
+        wanted = engines(
+            [(row.project, row.name, row.document) for row in documents.upstreams],
+            [(row.project, row.name, row.document) for row in documents.pools],
+        )
+        if granted and wanted:
+            scrape(process.store, wanted, process.clock())
 
 
 @app.task(name="spanledger.sweep")

@@ -43,6 +43,19 @@ class DeadLetter:
     payload: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSample:
+    """One value that an engine said of itself; ``time`` in milliseconds since the epoch."""
+
+    project: str
+    gpu_pool: str
+    upstream: str
+    time: int
+    model: str
+    metric: str
+    value: float
+
+
 def insert_scores(client: Client, scores: Sequence[Score]) -> None:
     """Write scores; the newest ``created_at`` of a ``score_id`` wins."""
     _insert(client, "scores", Score, scores)
@@ -61,6 +74,11 @@ def insert_events(client: Client, events: Sequence[Event]) -> None:
 def insert_dead_letters(client: Client, letters: Sequence[DeadLetter]) -> None:
     """Set aside what could never be done."""
     _insert(client, "dead_letters", DeadLetter, letters)
+
+
+def insert_engine_samples(client: Client, samples: Sequence[EngineSample]) -> None:
+    """Write what engines said."""
+    _insert(client, "engine_samples", EngineSample, samples)
 
 
 def _insert(client: Client, table: str, kind: type[Any], rows: Sequence[Any]) -> None:
