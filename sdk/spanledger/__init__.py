@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from spanledger.recorder import Counters
     from spanledger.settings import SettingsError
     from spanledger.wrappers import wrap
+    from spanledger.wrappers.serving import ExactCache
 
 __all__ = [
     "ActiveSpan",
     "Counters",
+    "ExactCache",
     "Prompt",
     "SettingsError",
     "__version__",
@@ -42,6 +44,7 @@ __all__ = [
 _HOME = {
     "ActiveSpan": "active",
     "Counters": "recorder",
+    "ExactCache": "wrappers.serving",
     "Prompt": "prompts",
     "SettingsError": "settings",
     "observe": "decorator",

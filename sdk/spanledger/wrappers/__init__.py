@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from spanledger.wrappers.serving import ExactCache
 
 C = TypeVar("C")
 
 
-def wrap(client: C) -> C:
+def wrap(
+    client: C,
+    *,
+    fallback: Iterable[Any] = (),
+    cache: bool | ExactCache = False,
+    route: str = "",
+) -> C:
     """Record every model call of a client: OpenAI, Anthropic, Google GenAI, their async twins, ``vllm.LLM``.
 
     What comes back has the same type and behaves the same: results, errors, streams, ``with_options``,
     ``with_raw_response``. The client that was given is left as it is and shares its
     connections (Google's is changed itself).
 
+    Args:
+        client: The client.
+        fallback: Clients to ask when this one fails before its answer begins: each of the same kind, or a pair
+            of a client and the model to ask it for. For OpenAI's and Anthropic's clients.
+        cache: True, or an `ExactCache` (that several clients may share): a request that was answered before is
+            answered from memory, as a body or as a stream.
+        route: The route's name at the server. Its state there is obeyed: on ``fallback``, fallbacks are asked
+            first.
+
     Raises:
-        TypeError: a client of another kind. Those are covered by their OpenTelemetry instrumentation.
+        TypeError: a client of another kind, or a fallback of another kind than the client. Those are covered by their OpenTelemetry instrumentation.
     """
     kind = type(client)
     vendors = {name.partition(".")[0] for name in (base.__module__ for base in kind.__mro__)}
     wrapped: Any
     if "openai" in vendors or "anthropic" in vendors:
-        from spanledger.wrappers import stainless
-
-        wrapped = stainless.wrapped(client, "anthropic" if "anthropic" in vendors else "openai")
-        return wrapped
+        return _stainless(client, "anthropic" if "anthropic" in vendors else "openai", fallback, cache, route)
+    if fallback or cache:
+        raise TypeError(f"fallback= and cache= are for OpenAI's and Anthropic's clients, not {kind.__name__}")
     if any(base.__module__.startswith("google.genai") for base in kind.__mro__):
         from spanledger.wrappers import google_genai
 
@@ -39,3 +57,21 @@ def wrap(client: C) -> C:
         f"wrap() knows clients of openai, anthropic, google.genai and vllm, not {kind.__module__}.{kind.__name__}; "
         "use the vendor's OpenTelemetry instrumentation, Spanledger records what it emits"
     )
+
+
+def _stainless(client: Any, vendor: str, fallback: Iterable[Any], cache: Any, route: str) -> Any:
+    from spanledger.wrappers import stainless
+    from spanledger.wrappers.serving import ExactCache
+
+    pairs: list[Any] = [each if isinstance(each, tuple) else (each, "") for each in fallback]
+    fallbacks: list[tuple[Any, str]] = [(other, str(model)) for other, model in pairs]
+    for other, _ in fallbacks:
+        if not isinstance(other, type(client)):
+            raise TypeError(
+                f"a fallback of {type(client).__name__} must be one too, not {type(other).__name__}"
+            )
+    if not fallbacks and not cache:
+        return stainless.wrapped(client, vendor)
+    others = [(stainless.wrapped(other, vendor), model) for other, model in fallbacks]
+    kept = ExactCache() if cache is True else cache or None
+    return stainless.wrapped(client, vendor, stainless.Serve(others, kept, route))

@@ -88,7 +88,7 @@ class ModelCall:
 
     __slots__ = (
         "_answer", "_body", "_decoder", "_events", "_first_ns", "_read_body", "_read_event", "_splitter",
-        "_started", "done", "operation", "span", "streaming",
+        "_started", "done", "keep", "operation", "span", "streaming",
     )  # fmt: skip
 
     def __init__(
@@ -107,6 +107,8 @@ class ModelCall:
         self._decoder: Any = None
         self._first_ns = 0
         self.streaming = False
+        self.keep: Callable[[Answer, bytes], None] | None = None
+        """Given the whole answer when there is one: what a cache keeps."""
         model = facts.get(semconv.REQUEST_MODEL) or ""
         self.span = active.begin(rt, f"{self.operation} {model}".rstrip(), active.CLIENT)
         set_facts(self.span, {semconv.OPERATION: self.operation, **facts})
@@ -164,7 +166,11 @@ class ModelCall:
 
     def body(self, data: bytes, error: BaseException | None = None) -> None:
         """The whole decoded body at once; the call is over."""
-        self._body, self._decoder = [data], None
+        self._decoder = None
+        if self._splitter is not None:  # a stream that was here as a whole
+            self.feed(data)
+        else:
+            self._body = [data]
         self.finish(error)
 
     def finish(self, error: BaseException | None = None, *, closed_early: bool = False) -> None:
@@ -192,6 +198,8 @@ class ModelCall:
         if untold and self.streaming and not answer.finished:
             facts[semconv.STATUS] = "cancelled" if closed_early else "cut"
         set_facts(self.span, facts)
+        if self.keep is not None and error is None and answer.error is None:
+            self.keep(answer, b"" if self.streaming else b"".join(self._body))
         if error is not None:
             active.fail(self.span, error)
         elif answer.error is not None:

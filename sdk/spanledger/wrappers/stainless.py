@@ -10,14 +10,26 @@ from __future__ import annotations
 import copy
 import functools
 import logging
-from collections.abc import Callable, Mapping
+import sys
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from opentelemetry import context as otel_context
 
 from spanledger import propagation, runtime, semconv
-from spanledger.wrappers.model_call import ModelCall, endpoint_of, provider_of, request_content, request_facts
+from spanledger.serving.caching import Entry
+from spanledger.serving.routing import name_of
+from spanledger.wrappers.model_call import (
+    ModelCall,
+    endpoint_of,
+    provider_of,
+    request_content,
+    request_facts,
+    set_facts,
+)
+from spanledger.wrappers.serving import ExactCache, Plan, Serving, asked_of, body_of, extra, headers_of
 from spanledger.wrappers.tee import kind_of, show
 
 logger = logging.getLogger("spanledger")
@@ -26,31 +38,37 @@ _MARK: Final = "_spanledger_wrapped"
 _current: ContextVar[ModelCall | None] = ContextVar("spanledger_model_call", default=None)
 
 
-def wrapped(client: Any, vendor: str) -> Any:
-    """A copy of the client that shares its connections and records what it calls."""
-    if getattr(client, _MARK, False):
+def wrapped(client: Any, vendor: str, how: Serve | None = None) -> Any:
+    """A copy of the client that shares its connections, records what it calls, and serves it as told."""
+    if getattr(client, _MARK, False) and how is None:
         return client
     twin = copy.copy(client)
     for name, value in list(cast(dict[str, object], vars(twin)).items()):
         # Resources (client.chat, ...) that were used before are bound to the original.
         if getattr(value, "_client", None) is client:
             del vars(twin)[name]
-    return instrument(twin, vendor)
+    return instrument(twin, vendor, how)
 
 
-def instrument(client: Any, vendor: str) -> Any:
+def instrument(client: Any, vendor: str, how: Serve | None = None) -> Any:
     """Set the hooks on this very client."""
     kind = kind_of(client)
     asynchronous = kind.__name__.startswith("Async")
     setattr(client, _MARK, True)
-    client.request = _async_request(client, vendor) if asynchronous else _request(client, vendor)
+    request = _async_request(client, vendor) if asynchronous else _request(client, vendor)
+    if how is not None:
+        serving = Serving(how.fallbacks, how.cache, how.route, client, vendor)
+        request = (
+            _served_async(client, request, serving) if asynchronous else _served(client, request, serving)
+        )
+    client.request = request
     client._process_response = _async_process(client) if asynchronous else _process(client)
 
     copy_of = _method(client, "copy")
 
     @_like(copy_of)
     def copied(*args: Any, **kwargs: Any) -> Any:
-        return instrument(copy_of(client, *args, **kwargs), vendor)
+        return instrument(copy_of(client, *args, **kwargs), vendor, how)
 
     client.copy = client.with_options = copied
     return client
@@ -65,11 +83,6 @@ def _method(client: Any, name: str) -> Any:
     return getattr(kind_of(client), name)
 
 
-def _headers(options: Any) -> dict[str, Any]:
-    given: object = options.headers
-    return dict(cast(Mapping[str, Any], given)) if isinstance(given, Mapping) else {}
-
-
 def _begin(client: Any, vendor: str, options: Any) -> ModelCall | None:
     """Start the record of a request; None when it is none of a model, or tracing is off."""
     try:
@@ -77,13 +90,16 @@ def _begin(client: Any, vendor: str, options: Any) -> ModelCall | None:
         rt = runtime.current()
         if endpoint is None or not rt.enabled:
             return None
-        asked: object = options.json_data
-        body = cast(Mapping[str, Any], asked if isinstance(asked, Mapping) else {})
+        body = body_of(options)
         host = str(client.base_url.host)
         facts = request_facts(body)
         facts[semconv.PROVIDER], facts[semconv.SERVER_ADDRESS] = provider_of(host, vendor), host
         call = ModelCall(rt, endpoint, facts, lambda: request_content(endpoint[0], body))
-        given = _headers(options)
+        added = extra.get()
+        if added is not None:
+            set_facts(call.span, added.facts)
+            call.keep = added.keep
+        given = headers_of(options)
         if propagation.HEADER not in {name.lower() for name in given}:
             options.headers = {**given, propagation.HEADER: call.traceparent}
         return call
@@ -134,6 +150,114 @@ def _async_request(client: Any, vendor: str) -> Any:
             otel_context.detach(token)
 
     return request
+
+
+class Serve(NamedTuple):
+    """How a wrapped client serves its calls: whom to ask else, with which model, and what to keep."""
+
+    fallbacks: list[tuple[Any, str]]
+    cache: ExactCache | None
+    route: str
+
+
+def _served(client: Any, request: Any, serving: Serving) -> Any:
+    """The recorded request with fallback and cache before it."""
+
+    @_like(request)
+    def serve(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        if options.method.lower() != "post" or endpoint_of(str(options.url)) is None:
+            return request(cast_to, options, *args, **kwargs)
+        plan, before = serving.plan(options), ""
+        if (entry := serving.found(plan)) is not None:
+            call, response = _hit(client, (cast_to, options), kwargs, serving, plan, entry)
+            current = _current.set(call)
+            try:
+                return client._process_response(**response)
+            finally:
+                _current.reset(current)
+        for place, target in enumerate(plan.targets):
+            last = place + 1 == len(plan.targets)
+            asked, whom = asked_of(options, target, last=last), serving.client_of(target)
+            ask = request if whom is client else whom.request
+            serving.health.begin(name_of(target), time.monotonic())
+            mark = extra.set(serving.extra_for(plan, place, before))
+            try:
+                result = ask(cast_to, asked, *args, **kwargs)
+            except Exception as error:
+                if not serving.failed(target, error) or last:
+                    raise
+                before = target.upstream
+            else:
+                serving.health.succeeded(name_of(target))
+                return result
+            finally:
+                extra.reset(mark)
+        raise AssertionError("a route has at least one target")
+
+    return serve
+
+
+def _served_async(client: Any, request: Any, serving: Serving) -> Any:
+    @_like(request)
+    async def serve(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        if options.method.lower() != "post" or endpoint_of(str(options.url)) is None:
+            return await request(cast_to, options, *args, **kwargs)
+        plan, before = serving.plan(options), ""
+        if (entry := serving.found(plan)) is not None:
+            call, response = _hit(client, (cast_to, options), kwargs, serving, plan, entry)
+            current = _current.set(call)
+            try:
+                return await client._process_response(**response)
+            finally:
+                _current.reset(current)
+        for place, target in enumerate(plan.targets):
+            last = place + 1 == len(plan.targets)
+            asked, whom = asked_of(options, target, last=last), serving.client_of(target)
+            ask = request if whom is client else whom.request
+            serving.health.begin(name_of(target), time.monotonic())
+            mark = extra.set(serving.extra_for(plan, place, before))
+            try:
+                result = await ask(cast_to, asked, *args, **kwargs)
+            except Exception as error:
+                if not serving.failed(target, error) or last:
+                    raise
+                before = target.upstream
+            else:
+                serving.health.succeeded(name_of(target))
+                return result
+            finally:
+                extra.reset(mark)
+        raise AssertionError("a route has at least one target")
+
+    return serve
+
+
+def _hit(
+    client: Any, asked: tuple[Any, Any], kwargs: dict[str, Any], serving: Serving, plan: Plan, entry: Entry
+) -> tuple[ModelCall | None, dict[str, Any]]:
+    """A kept answer as the response that the client makes its usual result of, and the record of the call."""
+    cast_to, options = asked[0], copy.copy(asked[1])
+    options.json_data = body_of(options)
+    streaming = bool(kwargs.get("stream"))
+    request = client._build_request(options)
+    http: Any = sys.modules[kind_of(request).__module__.partition(".")[0]]
+    response = http.Response(
+        200,
+        headers={"content-type": "text/event-stream" if streaming else "application/json"},
+        content=serving.replayed(plan, entry, streaming),
+        request=request,
+    )
+    mark = extra.set(serving.extra_for_hit(entry))
+    call = _begin(client, serving.vendor, options)
+    extra.reset(mark)
+    return call, {
+        "cast_to": cast_to,
+        "options": options,
+        "response": response,
+        "stream": streaming,
+        "stream_cls": kwargs.get("stream_cls"),
+        "retries_taken": 0,
+    }
 
 
 def _seen(response: Any, call: ModelCall, *, asynchronous: bool) -> bool:

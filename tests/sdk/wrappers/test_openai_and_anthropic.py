@@ -260,6 +260,7 @@ def test_anthropic_is_recorded_once_although_it_traces_itself(server: ModelServe
     got = facts(sink.spans[0])
     assert got["gen_ai.usage.output_tokens"] == answer.usage.output_tokens
     assert got["gen_ai.provider.name"] == "anthropic"
+    assert "gen_ai.request.temperature" not in got  # what was not given is not recorded
     assert json.loads(got["gen_ai.system_instructions"]) == "be brief"
 
 

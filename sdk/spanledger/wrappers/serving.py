@@ -1,0 +1,272 @@
+"""Fallback and cache in process: a request in, the targets to ask or a kept answer out.
+
+The decisions are `spanledger.serving`'s, the same as the gateway's: order and health of targets, what a failure
+means, what may be kept and found again. Here they meet clients, the clock and Redis.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import orjson
+
+from spanledger import runtime, semconv
+from spanledger.serving import asks, caching, failures, replay, routing
+from spanledger.serving.answers import Answer
+from spanledger.serving.asks import Ask, Endpoint
+from spanledger.serving.failures import Failure
+from spanledger.serving.health import HealthBook, State
+from spanledger.serving.snapshot import Route, Target
+from spanledger.wrappers.route_states import state_of
+
+logger = logging.getLogger("spanledger")
+_ENDPOINTS: Final[tuple[tuple[str, Endpoint], ...]] = (
+    ("/chat/completions", "chat"),
+    ("/responses", "responses"),
+    ("/messages", "messages"),
+    ("/embeddings", "embeddings"),
+)
+
+
+class ExactCache:
+    """Answers to requests that were asked before, word for word. One may serve several clients.
+
+    Args:
+        ttl_s: How long an answer is good, in seconds.
+        max_bytes: How much is kept; the least recently used goes first.
+    """
+
+    def __init__(self, ttl_s: float = 3600.0, max_bytes: int = 64 << 20) -> None:
+        self.ttl_s = ttl_s
+        self._memory = caching.MemoryCache(max_bytes)
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> caching.Entry | None:
+        """The kept answer, if its time is not over."""
+        with self._lock:
+            found = self._memory.get(key, time.monotonic())
+        return caching.Entry.decode(found) if found else None
+
+    def put(self, key: str, entry: caching.Entry) -> None:
+        """Keep an answer."""
+        with self._lock:
+            self._memory.put(key, entry.encode(), time.monotonic() + self.ttl_s)
+
+
+@dataclass(slots=True)
+class Extra:
+    """What a serving decision adds to the record of the call made for it."""
+
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    keep: Callable[[Answer, bytes], None] | None = None
+
+
+extra: ContextVar[Extra | None] = ContextVar("spanledger_serving", default=None)
+
+
+@dataclass(slots=True)
+class Plan:
+    """One request: its targets in order, and where its answer is or will be kept."""
+
+    targets: list[Target]
+    key: str = ""
+    ask: Ask | None = None
+    may_store: bool = False
+
+
+class _Places:
+    """What is known of the targets now: their health. A vendor's load is not."""
+
+    def __init__(self, health: HealthBook, now: float) -> None:
+        self._health = health
+        self._now = now
+
+    def state(self, target: Target) -> State:
+        return self._health.state(routing.name_of(target), self._now)
+
+    def badness(self, target: Target) -> tuple[float, float]:
+        return self._health.badness(routing.name_of(target), self._now)
+
+    def load(self, target: Target) -> float:
+        return 0.0
+
+    def is_full(self, target: Target) -> bool:
+        return False
+
+
+class Serving:
+    """The route of one wrapped client: itself first, then its fallbacks."""
+
+    def __init__(
+        self,
+        fallbacks: Sequence[tuple[Any, str]],
+        cache: ExactCache | None,
+        route: str,
+        client: Any,
+        vendor: str,
+    ) -> None:
+        self.cache = cache
+        self.vendor = vendor
+        self.health = HealthBook()
+        self._route_name = route
+        clients = [(client, ""), *fallbacks]
+        self._clients = {f"{each.base_url.host}#{place}": each for place, (each, _) in enumerate(clients)}
+        places = list(self._clients)
+        targets = [Target(upstream=places[0], model="")]
+        targets += [
+            Target(upstream=place, model=model, role="fallback")
+            for place, (_, model) in zip(places[1:], fallbacks, strict=True)
+        ]
+        self._route = Route(targets=tuple(targets))
+
+    def client_of(self, target: Target) -> Any:
+        """Whom to ask for a target."""
+        return self._clients[target.upstream]
+
+    def plan(self, options: Any) -> Plan:
+        """Which targets to ask for this request, in order, and its place in the cache."""
+        state = state_of(self._route_name, runtime.current().settings)
+        targets = routing.order(
+            self._route,
+            state=state,
+            places=_Places(self.health, time.monotonic()),
+            call={},
+            draw=random.random(),
+            canary_draw=random.random(),
+        )
+        plan = Plan(targets)
+        if self.cache is not None:
+            self._place_in_cache(plan, options)
+        return plan
+
+    def _place_in_cache(self, plan: Plan, options: Any) -> None:
+        url = str(options.url)
+        endpoint: Endpoint | None = None
+        for path, kind in _ENDPOINTS:
+            endpoint = kind if url.endswith(path) else endpoint
+        if endpoint is None:
+            return
+        try:
+            ask = asks.parse(endpoint, orjson.dumps(body_of(options)))
+        except (asks.BadRequestError, TypeError):
+            return  # the provider will say what is wrong with it
+        headers = {name.lower(): str(value) for name, value in headers_of(options).items()}
+        if not caching.may_look_up(headers, ask):
+            return
+        settings = runtime.current().settings
+        partition = caching.Partition(
+            project=settings.project,
+            team=settings.team,
+            route=self._route_name or ask.model,
+            variant=headers.get("anthropic-beta", ""),
+        )
+        plan.ask, plan.key = ask, caching.exact_key(partition, ask)
+        plan.may_store = caching.may_store(headers, ask)
+
+    def found(self, plan: Plan) -> caching.Entry | None:
+        """The kept answer to a planned request."""
+        return self.cache.get(plan.key) if self.cache is not None and plan.key else None
+
+    def extra_for(self, plan: Plan, place: int, before: str) -> Extra:
+        """What the record of an attempt says about the decision that led to it."""
+        target = plan.targets[place]
+        facts: dict[str, Any] = {
+            semconv.ROUTE: self._route_name or None,
+            semconv.UPSTREAM: _plain(target.upstream),
+            semconv.ATTEMPT: place + 1 if len(plan.targets) > 1 else None,
+            semconv.FALLBACK_FROM: _plain(before) or None,
+        }
+        if plan.key:
+            facts[semconv.CACHE] = "miss"
+        return Extra(facts, self._keeper(plan, target) if plan.may_store else None)
+
+    def _keeper(self, plan: Plan, target: Target) -> Callable[[Answer, bytes], None]:
+        def keep(answer: Answer, body: bytes) -> None:
+            assert plan.ask is not None
+            whole = body or replay.body(plan.ask.endpoint, answer)
+            if self.cache is not None and whole and caching.is_worth_keeping(answer):
+                entry = caching.Entry(
+                    body=whole, stored_at=time.time_ns(), model=answer.model, upstream=_plain(target.upstream)
+                )
+                self.cache.put(plan.key, entry)
+
+        return keep
+
+    def replayed(self, plan: Plan, entry: caching.Entry, streaming: bool) -> bytes:
+        """A kept answer as the body or the stream that the caller asked for."""
+        assert plan.ask is not None
+        if not streaming:
+            return entry.body
+        return replay.stream(plan.ask.endpoint, entry.body, with_usage=plan.ask.wants_stream_usage)
+
+    def extra_for_hit(self, entry: caching.Entry) -> Extra:
+        """What the record of a call that was answered from the cache says."""
+        age = max(time.time_ns() - entry.stored_at, 0)
+        facts: dict[str, Any] = {
+            semconv.ROUTE: self._route_name or None,
+            semconv.UPSTREAM: entry.upstream,
+            semconv.CACHE: "exact",
+            semconv.CACHE_AGE_NS: age,
+        }
+        return Extra(facts)
+
+    def failed(self, target: Target, error: Exception) -> bool:
+        """Take note of a failure; whether another target may do better."""
+        failure = judge(error)
+        if failure is None:
+            return False
+        if failure.counts_against_health:
+            self.health.failed(routing.name_of(target), time.monotonic(), failure.retry_after_s)
+        return failure.is_target_at_fault
+
+
+def judge(error: Exception) -> Failure | None:
+    """What a client's exception means; None for one that says nothing about the target."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if "APIStatusError" in names:
+        response = cast(Any, error).response
+        return failures.of_status(
+            response.status_code, b"", response.headers.get("retry-after", ""), str(error)
+        )
+    if "APITimeoutError" in names:
+        return Failure(reason="timeout", message=str(error))
+    if "APIConnectionError" in names:
+        return Failure(reason="connect", message=str(error))
+    return None
+
+
+def headers_of(options: Any) -> dict[str, Any]:
+    """The headers that the caller gave for this request."""
+    given: object = options.headers
+    return dict(cast(Mapping[str, Any], given)) if isinstance(given, Mapping) else {}
+
+
+def body_of(options: Any) -> dict[str, Any]:
+    """The JSON of a request, without the marks that stand for arguments that were not given."""
+    body: object = options.json_data
+    if not isinstance(body, Mapping):
+        return {}
+    pairs = cast(Mapping[str, Any], body).items()
+    return {name: value for name, value in pairs if type(value).__name__ not in ("Omit", "NotGiven")}
+
+
+def asked_of(options: Any, target: Target, *, last: bool) -> Any:
+    """The request for a target: its model, and no retries of its own while another target is left."""
+    changed = copy.copy(options)
+    if target.model:
+        changed.json_data = {**cast(dict[str, Any], options.json_data), "model": target.model}
+    if not last:
+        changed.max_retries = 0
+    return changed
+
+
+def _plain(place: str) -> str:
+    return place.rpartition("#")[0] or place
