@@ -28,6 +28,7 @@ from .app import FAST, JUDGED, app
 from .audit import event, tell_once
 from .budgets import Budgets
 from .clock import DAY, MINUTE
+from .evaluation.caps import Caps
 from .evaluation.handover import (
     Message,
     batches,
@@ -176,7 +177,15 @@ def _score(rule: Rule, batch: Sequence[Job]) -> None:
     except (UnknownScorer, JudgeNeeded, ImportError) as wrong:
         _refuse(rule, batch, str(wrong))
         return
-    outcome = score_jobs(process.store, process.runner, rule, batch, scorers, clock=process.clock)
+    caps = Caps(store=process.store, redis=process.redis)
+    grant = caps.reserve(rule, len(batch), process.clock())
+    if grant.jobs < len(batch):
+        _over_cap(rule, batch[grant.jobs :], grant.why)
+    try:
+        granted = batch[: grant.jobs]
+        outcome = score_jobs(process.store, process.runner, rule, granted, scorers, clock=process.clock)
+    finally:
+        caps.release(rule, grant)
     if outcome.later:
         _send(rule, outcome.later, countdown=LATER_S)
 
@@ -212,6 +221,25 @@ def _refuse(rule: Rule, batch: Sequence[Job], why: str) -> None:
         state="firing",
         dedup_key=f"evaluator:{rule.name}:{rule.version}",
         identity=("evaluator", rule.name, rule.version, why),
+    )
+    tell_once(process.store, rule.project, [told])
+    _end(batch, "skipped", why)
+
+
+def _over_cap(rule: Rule, batch: Sequence[Job], why: str) -> None:
+    """Jobs beyond the cap end unscored, and people hear of it once a day for each rule."""
+    now = process.clock()
+    told = event(
+        "alert",
+        project=rule.project,
+        subject=rule.name,
+        time=now,
+        title=f"Evaluator {rule.name} reached its daily cap",
+        message=why,
+        severity="warning",
+        state="firing",
+        dedup_key=f"cap:{rule.name}:{now // DAY}",
+        identity=("cap", rule.name, now // DAY),
     )
     tell_once(process.store, rule.project, [told])
     _end(batch, "skipped", why)

@@ -273,3 +273,27 @@ WHERE project = {project:String} AND kind = 'route_switch' AND subject = {route:
 def switches_since(client: Client, *, project: str, route: str, since: int) -> int:
     """How often the route left its primary since then (ns)."""
     return int(ask_one(client, _SWITCHES, {"project": project, "route": route, "since": since})["n"])
+
+
+_JUDGING = """
+SELECT sum(toDecimal128(ifNull(cost, 0), 9)) AS usd, countIf(cost IS NULL AND judge_id != '') AS unpriced,
+    uniqExact(trace_id, span_id) AS jobs
+FROM scores FINAL
+WHERE project = {project:String} AND evaluator = {evaluator:String} AND source = 'eval'
+    AND scores.created_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgingSpend:
+    """What a rule's scores cost: USD, how many judged scores have no known cost, and calls scored."""
+
+    usd: Decimal
+    unpriced: int
+    jobs: int
+
+
+def judging_spend(client: Client, *, project: str, evaluator: str, since: int) -> JudgingSpend:
+    """The cost of a rule's scores made at or after ``since`` (ns)."""
+    row = ask_one(client, _JUDGING, {"project": project, "evaluator": evaluator, "since": since})
+    return JudgingSpend(usd=Decimal(row["usd"]), unpriced=int(row["unpriced"]), jobs=int(row["jobs"]))
