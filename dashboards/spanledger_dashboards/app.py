@@ -17,9 +17,11 @@ from spanledger_collector.store.registry.registry import Registry
 from . import callbacks, export, shell
 from .gate import Gate
 from .here import Store, here
+from .oidc import Provider
 from .pages import PAGES
 from .pages.page import Page, draw
 from .session import Keys, Sessions
+from .settings import OidcSettings
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +42,18 @@ _INDEX = """<!DOCTYPE html>
 
 
 def build(
-    client: Client, keys: Keys, secret: str, *, editor: Registry | None = None, secure_cookies: bool = False
+    client: Client,
+    keys: Keys,
+    secret: str,
+    *,
+    editor: Registry | None = None,
+    secure_cookies: bool = False,
+    oidc: OidcSettings | None = None,
 ) -> ASGIApp:
     """The pages behind the gate. One call a process: Dash keeps its page registry per process.
 
-    ``editor`` writes the documents that admins change; without it nobody can change any.
+    ``editor`` writes the documents that admins change; without it nobody can change any. ``oidc`` lets
+    members sign in with their identity provider besides.
     """
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(export.router)
@@ -67,13 +76,17 @@ def build(
     for order, page in enumerate(PAGES):
         _add(page, order)
     callbacks.register(app)
+    sessions = Sessions(secret, keys)
     return Gate(
         server,
-        sessions=Sessions(secret, keys),
+        sessions=sessions,
         store=Store(client, editor),
         paths=[page.path for page in PAGES],
         policy=lambda: _policy(app),
         secure=secure_cookies,
+        provider=Provider(oidc, sessions, secret, secure=secure_cookies)
+        if oidc and oidc.oidc_issuer
+        else None,
     )
 
 

@@ -12,7 +12,7 @@ from redis import Redis
 
 from spanledger_collector.store.settings import StoreSettings, load_settings
 
-from .settings import DashboardSettings, session_secret
+from .settings import DashboardSettings, OidcSettings, session_secret
 
 log = logging.getLogger(__name__)
 ENGINE_WAIT_S = 60.0
@@ -23,13 +23,14 @@ def command(argv: list[str]) -> int:
     argparse.ArgumentParser(prog="spanledger dashboard", description=__doc__).parse_args(argv)
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings, store = load_settings(DashboardSettings), load_settings(StoreSettings)
+    oidc = load_settings(OidcSettings)
     # Dash reads DASH_* for itself; nothing of a developer's environment may change what is served here.
     for name in [name for name in os.environ if name.startswith("DASH_")]:
         del os.environ[name]
-    return _serve(settings, store)
+    return _serve(settings, store, oidc)
 
 
-def _serve(settings: DashboardSettings, store: StoreSettings) -> int:
+def _serve(settings: DashboardSettings, store: StoreSettings, oidc: OidcSettings) -> int:
     import uvicorn
 
     from spanledger_collector.store.clickhouse import EngineError
@@ -60,6 +61,7 @@ def _serve(settings: DashboardSettings, store: StoreSettings) -> int:
         session_secret(settings),
         editor=Registry(connect(store), RedisAnnouncer(_redis(settings.redis_url))),
         secure_cookies=settings.dashboard_secure_cookies,
+        oidc=oidc,
     )
     config = uvicorn.Config(
         app,

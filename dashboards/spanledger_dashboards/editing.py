@@ -18,11 +18,19 @@ from .parts.basic import notice
 from .text import line
 from .view import View
 
+ACCESS_KINDS = frozenset({"key", "member"})
+"""Documents that say who may do what: an editor who changed them could become more than an editor."""
+
+
+def may_edit(project: str, kind: str) -> bool:
+    """Whether this request's viewer may change documents of the kind here; access is given by `spanledger` alone."""
+    return kind not in ACCESS_KINDS and here().viewer.may_edit(project)
+
 
 async def save(view: View, base: dict[str, Any], text: str, note: str) -> Component:
     """Store the document; what went wrong is said to the reader in full."""
     editor, key = here().store.editor, here().viewer.key_of(view.project)
-    if editor is None or key is None or not here().viewer.may_edit(view.project) or base.get("kind") == "key":
+    if editor is None or key is None or not may_edit(view.project, str(base.get("kind"))):
         return notice("Your key may not change documents here.", "red")
     try:
         document: object = json.loads(text)

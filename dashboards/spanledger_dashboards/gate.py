@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from spanledger_collector.store.registry.keys import KeysUnavailableError
+from spanledger_collector.store.registry.keys import Key, KeysUnavailableError
 
 from .here import Here, Store, set_here
-from .session import COOKIE, MAX_AGE_S, Sessions, Viewer, viewer_of
+from .oidc import PREFIX, Provider
+from .session import COOKIE, MAX_AGE_S, PERSON_COOKIE, Sessions, Viewer, viewer_of
 
 OPEN = ("/_dash-component-suites/", "/assets/", "/_favicon.ico")
 INNER = ("/export/", "/_dash-layout", "/_dash-dependencies", "/_dash-update-component", "/_reload-hash")
@@ -38,12 +39,14 @@ class Gate:
         paths: Sequence[str],
         policy: Callable[[], str],
         secure: bool = False,
+        provider: Provider | None = None,
     ) -> None:
         self._app = app
         self._sessions = sessions
         self._store = store
         self._policy = policy
         self._secure = secure
+        self._provider = provider
         self._primed = asyncio.Lock()
         self._is_primed = False
         self._page = re.compile("|".join(_pattern(path) for path in paths))
@@ -94,13 +97,15 @@ class Gate:
             return await self._sign_in(request)
         if path == "/signout":
             return self._forget(RedirectResponse("/signin", 303))
+        if path.startswith(PREFIX) and self._provider:
+            return await self._provider.answer(request, _inside(request.query_params.get("next", "/")))
         if request.query_params.get("key"):
             return await self._sign_in_by_address(request)
         return await self._signed_in(request)
 
     async def _signed_in(self, request: Request) -> Response | None:
         path = request.url.path
-        viewer = await asyncio.to_thread(self._viewer, request.cookies.get(COOKIE))
+        viewer = await asyncio.to_thread(self._viewer, request.cookies)
         known = self._page.fullmatch(path) is not None
         if viewer is None and known and request.method == "GET":
             return RedirectResponse("/signin?next=" + quote(_here(request)), 303)
@@ -113,16 +118,19 @@ class Gate:
         set_here(Here(viewer, self._store))
         return None
 
-    def _viewer(self, cookie: str | None) -> Viewer | None:
-        keys = self._sessions.keys(cookie)
+    def _viewer(self, cookies: Mapping[str, str]) -> Viewer | None:
+        keys = [*self._sessions.keys(cookies.get(COOKIE)), *self._person(cookies)]
         if not keys:
             return None
         return viewer_of(keys, self._store.projects() if any(key.operator for key in keys) else ())
 
+    def _person(self, cookies: Mapping[str, str]) -> list[Key]:
+        return self._sessions.person(cookies.get(PERSON_COOKIE)) if self._provider else []
+
     async def _sign_in(self, request: Request) -> Response:
         target = _inside(request.query_params.get("next", "/"))
         if request.method == "GET":
-            return HTMLResponse(_sign_in_form(target))
+            return HTMLResponse(_sign_in_form(target, provider=self._provider))
         if request.method != "POST" or not _same_origin(request):
             return PlainTextResponse("Use the form.\n", 405)
         form = parse_qs((await _body(request))[:MAX_FORM].decode("latin-1"))
@@ -136,7 +144,7 @@ class Gate:
     async def _admit(self, request: Request, key: str, target: str) -> Response:
         cookie = await asyncio.to_thread(self._sessions.sign_in, key, request.cookies.get(COOKIE))
         if cookie is None:
-            return HTMLResponse(_sign_in_form(target, wrong=True), 401)
+            return HTMLResponse(_sign_in_form(target, wrong=True, provider=self._provider), 401)
         answer = RedirectResponse(target, 303)
         answer.set_cookie(
             COOKIE, cookie, max_age=MAX_AGE_S, httponly=True, samesite="lax", secure=self._secure
@@ -144,7 +152,8 @@ class Gate:
         return answer
 
     def _forget(self, answer: Response) -> Response:
-        answer.delete_cookie(COOKIE, httponly=True, samesite="lax", secure=self._secure)
+        for name in (COOKIE, PERSON_COOKIE):
+            answer.delete_cookie(name, httponly=True, samesite="lax", secure=self._secure)
         return answer
 
     def _with_headers(self, send: Send, path: str) -> Send:
@@ -236,17 +245,23 @@ _NOT_READY = (
 )
 
 
-def _sign_in_form(target: str, *, wrong: bool = False) -> str:
+def _sign_in_form(target: str, *, wrong: bool = False, provider: Provider | None = None) -> str:
     problem = (
         '<p class="notice red" role="alert">This key opens nothing: it is unknown, revoked, or has no scope “read”.</p>'
         if wrong
+        else ""
+    )
+    elsewhere = (
+        f'<p><a class="button" href="{PREFIX}login?next={escape(quote(target))}">'
+        f"Sign in with {escape(provider.name)}</a></p>"
+        if provider
         else ""
     )
     return _document(
         "Sign in",
         '<span class="logo"></span><h1>Spanledger</h1>'
         "<p>The ledger of every LLM call. Sign in with a key that may read a project.</p>"
-        f'{problem}<form method="post" action="/signin?next={escape(quote(target))}">'
+        f'{problem}{elsewhere}<form method="post" action="/signin?next={escape(quote(target))}">'
         '<label for="key">Key</label><input id="key" name="key" type="password" autocomplete="current-password"'
         ' placeholder="sl_…" required autofocus><button class="button primary">Sign in</button></form>'
         '<p class="about"><code>spanledger up</code> prints a key when it starts. An administrator makes more in the'

@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -24,6 +24,37 @@ class DashboardSettings(BaseSettings):
     """Signs the session cookies; the same on every copy behind one address. Empty: made once, kept in ``home``."""
     dashboard_secure_cookies: bool = False
     """True where the pages are served by HTTPS: the cookie then never travels without it."""
+
+
+class OidcSettings(BaseSettings):
+    """The identity provider that members may sign in with; without an issuer there is none."""
+
+    model_config = SettingsConfigDict(env_prefix="SPANLEDGER_", frozen=True, validate_default=True)
+
+    oidc_issuer: str = ""
+    """As in ``https://accounts.example.com``; its ``/.well-known/openid-configuration`` is read."""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = Field(default="", repr=False)
+    oidc_name: str = "single sign-on"
+    """What the button says: Sign in with NAME."""
+    oidc_scopes: str = "openid email profile"
+    oidc_groups_claim: str = "groups"
+    dashboard_url: str = ""
+    """Where people reach the pages, as in ``https://ledger.example.com``; the redirect address begins with it."""
+
+    @field_validator("oidc_issuer", "dashboard_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            raise ValueError("allowed is http[s]://host[:port][/path]")
+        return value.rstrip("/")
+
+    @field_validator("oidc_client_id", "dashboard_url")
+    @classmethod
+    def _is_needed(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("oidc_issuer") and not value:
+            raise ValueError("is needed with SPANLEDGER_OIDC_ISSUER")
+        return value
 
 
 def session_secret(settings: DashboardSettings) -> str:

@@ -12,6 +12,7 @@ from dash.development.base_component import Component
 from spanledger_collector.store.registry.documents import KINDS
 from spanledger_collector.store.registry.plan import Difference, Version, differences
 from spanledger_dashboards.documents import documents, history
+from spanledger_dashboards.editing import ACCESS_KINDS
 from spanledger_dashboards.here import read
 from spanledger_dashboards.pages.page import Page
 from spanledger_dashboards.parts import filters
@@ -109,7 +110,7 @@ async def _one(view: View, kind: str, name: str) -> Component:
     asked = view.get("version")
     shown = next((version for version in versions if str(version.version) == asked), now)
     before = next((version for version in versions if version.version == shown.version - 1), None)
-    editable = view.admin and kind != "key" and now.project == view.project
+    editable = view.admin and kind not in ACCESS_KINDS and now.project == view.project
     parts: list[Component] = [
         title,
         html.Div(

@@ -17,7 +17,7 @@ from .fields import Document
 
 Kind = Literal[
     "upstream", "gpu_pool", "price", "route", "budget", "prompt", "dataset", "evaluator", "alert",
-    "redaction", "retention", "key",
+    "redaction", "retention", "key", "member",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which documents may refer to earlier ones."""
@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 SHARED = "*"
 """The project whose documents every project sees."""
 
-SHARED_KINDS: frozenset[str] = frozenset({"upstream", "price", "gpu_pool", "key"})
+SHARED_KINDS: frozenset[str] = frozenset({"upstream", "price", "gpu_pool", "key", "member"})
 """Kinds that may stand in project ``*``."""
 
 MODELS: dict[str, type[Document]] = {**serving.MODELS, **evaluation.MODELS}
@@ -45,6 +45,8 @@ def validate(kind: str, name: str, document: object, project: str) -> dict[str, 
         message = f"there is no kind {kind!r}; allowed: {', '.join(KINDS)}"
         raise DocumentError([Problem(kind, name, (), message)])
     complaints = [*_name_complaints(name), *_project_complaints(kind, project, document)]
+    if kind == "member" and not name.startswith("group:") and (name != name.lower() or "@" not in name):
+        complaints.append("name an e-mail address in small letters, or group:NAME")
     problems = [Problem(kind, name, (), complaint) for complaint in complaints]
     try:
         parsed = model.model_validate(_with_project(kind, project, document))

@@ -47,8 +47,11 @@ class Key:
     operator: bool = False
 
     def may(self, scope: str) -> bool:
-        """Whether the key carries the scope; ``admin`` carries ``read``."""
-        return scope in self.scopes or (scope == "read" and "admin" in self.scopes)
+        """Whether the key carries the scope; ``admin`` carries ``read`` and ``edit``.
+
+        ``edit``, changing documents but keys and members, is what a person who is an editor may do.
+        """
+        return scope in self.scopes or (scope in ("read", "edit") and "admin" in self.scopes)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -89,6 +92,30 @@ def directory_of(documents: Iterable[Version]) -> dict[str, Key]:
     return found
 
 
+ROLES: dict[str, tuple[str, ...]] = {
+    "viewer": ("read",),
+    "editor": ("edit", "read"),
+    "admin": ("admin", "read"),
+}
+"""What each role of a member may do."""
+
+
+def keys_of(members: Iterable[Version], email: str, groups: Iterable[str] = ()) -> list[Key]:
+    """The roles of one person as keys, one a project and role, strongest last. ``email`` must be verified."""
+    names = {email.lower(), *(f"group:{group}" for group in groups)}
+    mine = [row for row in members if row.name in names and not row.deleted]
+    ordered = sorted(mine, key=lambda row: (row.project, list(ROLES).index(row.document["role"])))
+    return [
+        Key(
+            id=f"person:{email.lower()}",
+            project="default" if row.project == SHARED else row.project,
+            scopes=ROLES[row.document["role"]],
+            operator=row.project == SHARED,
+        )
+        for row in ordered
+    ]
+
+
 class KeyDirectory:
     """Looks keys up in memory; a thread refreshes it. Safe to call from an event loop.
 
@@ -106,6 +133,7 @@ class KeyDirectory:
         self._registry, self._bootstrap_key, self._copy = registry, bootstrap_key, copy
         self._refresh_s = refresh_s
         self._keys = self._read_copy()
+        self._members: list[Version] | None = None
         self._revision = -1
         self._bootstrapped = not bootstrap_key
         self._stop = threading.Event()
@@ -137,13 +165,25 @@ class KeyDirectory:
             raise KeysUnavailableError("the keys cannot be read: the engine is away")
         return self._keys.get(digest)
 
+    def person(self, email: str, groups: Iterable[str] = ()) -> list[Key]:
+        """What a signed-in person may do: a key for each project they are a member of.
+
+        Raises:
+            KeysUnavailableError: the members have not been read yet; there is no copy of them on disk.
+        """
+        if self._members is None:
+            raise KeysUnavailableError("the members cannot be read: the engine is away")
+        return keys_of(self._members, email, groups)
+
     def refresh(self) -> bool:
         """Read the keys if anything changed; False when the engine is away."""
         try:
             self._ensure_bootstrap()
             revision = self._registry.revision()
-            if revision != self._revision or self._keys is None:
-                self._keys = directory_of(self._registry.list_all(["key"]))
+            if revision != self._revision:
+                documents = self._registry.list_all(["key", "member"])
+                self._members = [row for row in documents if row.kind == "member"]
+                self._keys = directory_of(row for row in documents if row.kind == "key")
                 self._revision = revision
                 self._write_copy(self._keys)
         except EngineError as away:

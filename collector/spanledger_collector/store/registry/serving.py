@@ -181,7 +181,17 @@ class Key(Document):
         return self
 
 
+class Member(Document):
+    """A person's role. The name is an e-mail address in small letters, or ``group:NAME`` of the identity provider.
+
+    ``viewer`` reads, ``editor`` changes documents too, ``admin`` all of it. In project ``*``: everywhere.
+    """
+
+    role: Literal["viewer", "editor", "admin"]
+
+
 MODELS: dict[str, type[Document]] = {
+    "member": Member,
     "upstream": Upstream,
     "route": Route,
     "budget": Budget,
