@@ -87,12 +87,13 @@ def main() -> int:
     parser.add_argument("--only", choices=["proxying", "streams", "race", "chaos"], help="one part alone")
     options = parser.parse_args()
     figures: list[Figure] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
         with valkey(folder) as redis_url:
             if options.only in (None, "proxying"):
                 try:
-                    tool("nginx"), tool("wrk")
+                    for name in ("nginx", "wrk"):
+                        tool(name)
                     figures += proxying(folder, redis_url, options.rounds, options.seconds)
                 except MissingToolError as missing:
                     print(f"skipped: the comparison with nginx, because {missing}")

@@ -78,6 +78,7 @@ def chaos(folder: Path, redis_url: str) -> list[Figure]:
             },
         )
         given = replace(snapshot(1), version="chaos", projects={"bench": project})
+        collector.snapshot = given
         with gateway(folder, redis_url, given, collector.url) as (_, port):
             for number, fault in enumerate(FAULTS):
                 primary.reset()
