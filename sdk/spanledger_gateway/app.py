@@ -183,7 +183,7 @@ class Gateway:
         self._follow(listen(self.link, wake))
         self._follow(self.ledger.run())
         self._follow(self.engines.run())
-        await asyncio.to_thread(_load_prices)
+        self._follow(asyncio.to_thread(_load_prices))
         # What lives from here on is never garbage, and a request leaves no cycles: looking for them seldom
         # spares a tenth of the time.
         gc.collect()

@@ -53,6 +53,12 @@ OVERHEAD = Histogram(
 
 
 @lru_cache(maxsize=4096)
+def timing(endpoint: str) -> Histogram:
+    """The endpoint's child of ``OVERHEAD``."""
+    return OVERHEAD.labels(endpoint)
+
+
+@lru_cache(maxsize=4096)
 def child(family: Counter, *values: str) -> Counter:
     """One labelled counter; looking it up in the family costs more than counting."""
     return family.labels(*values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 from spanledger.prices import Cost
 from spanledger.serving.asks import (
@@ -19,6 +20,7 @@ from spanledger.serving.usage import Usage
 from . import metrics
 from .calls import Attempt, Call
 
+_DAY_NS = 86_400 * 10**9
 _WEIGHT = 0.2  # of the newest call
 _CAUTION = 0.95  # identical calls must not miss a budget they fit exactly for a rounding
 _SPREAD = 4  # an answer without a limit may be this much longer than usual
@@ -38,6 +40,7 @@ class Pricing:
 
     def __init__(self) -> None:
         self._habits: dict[tuple[str, str, str], _Habit] = {}
+        self._slopes: dict[tuple[str, str, str, str, int, int], tuple[float, float] | None] = {}
 
     def estimate(self, call: Call, attempt: Attempt) -> tuple[int, int] | None:
         """(greatest, likely) cost in nano-dollars; None when nobody knows the price."""
@@ -74,10 +77,33 @@ class Pricing:
         habit.input_share += (share - habit.input_share) * _WEIGHT
 
     def _price(self, call: Call, attempt: Attempt, input_tokens: int, output_tokens: int) -> int | None:
+        slope = self._slope(call, attempt, input_tokens)
+        return None if slope is None else ceil(input_tokens * slope[0] + output_tokens * slope[1])
+
+    def _slope(self, call: Call, attempt: Attempt, input_tokens: int) -> tuple[float, float] | None:
+        """Nano-dollars an input and an output token at a context of about this size; remembered for a day."""
+        key = (
+            call.registry.snapshot.version,
+            call.key.project,
+            attempt.provider,
+            attempt.target.model,
+            attempt.started // _DAY_NS,
+            input_tokens >> 10,
+        )
+        if key not in self._slopes:
+            if len(self._slopes) > 10_000:
+                self._slopes.clear()
+            self._slopes[key] = self._measured(call, attempt, max(1024, input_tokens))
+        return self._slopes[key]
+
+    def _measured(self, call: Call, attempt: Attempt, context: int) -> tuple[float, float] | None:
         table = call.registry.prices(call.key.project)
         rates = table.rates(attempt.provider, attempt.target.model, attempt.started)
-        cost = rates.cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens)) if rates else None
-        return nano(cost.total) if cost else None
+        without = rates.cost(Usage(input_tokens=context, output_tokens=0)) if rates else None
+        output = rates.cost(Usage(input_tokens=context, output_tokens=1_000_000)) if rates else None
+        if without is None or output is None:
+            return None
+        return nano(without.total) / context, nano(output.total - without.total) / 1_000_000
 
     def _cost(self, call: Call, attempt: Attempt, usage: Usage, model: str) -> Cost | None:
         table = call.registry.prices(call.key.project)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -115,7 +116,10 @@ class RedisLink:
                 future.set_result(answer)
 
     async def _exchange(self, commands: list[Sequence[Argument]], answers: list[Any]) -> None:
-        """Write all commands at once, then read as many answers; a pipeline without its bookkeeping."""
+        """Write all commands at once, then read as many answers; a pipeline without its bookkeeping.
+
+        One time limit around all of it stands in for one a read.
+        """
         connection = self._connection
         if connection is None:
             connection = await self.client.connection_pool.get_connection()
@@ -124,7 +128,7 @@ class RedisLink:
         await connection.send_packed_command(b"".join(packed), check_health=False)
         for _ in commands:
             try:
-                answers.append(await connection.read_response(disable_decoding=True))
+                answers.append(await connection.read_response(disable_decoding=True, timeout=math.inf))
             except exceptions.ResponseError as wrong:
                 if isinstance(wrong, exceptions.NoScriptError):
                     self._loaded.clear()

@@ -284,7 +284,7 @@ class Serving:
             self._parts.ledger.settle(call.booking, 0)
         metrics.child(metrics.REQUESTS, call.endpoint, str(call.http_status)).inc()
         if call.first_answer:
-            metrics.OVERHEAD.labels(call.endpoint).observe((call.first_answer - call.started) / 1e9)
+            metrics.timing(call.endpoint).observe((call.first_answer - call.started) / 1e9)
         if len(call.attempts) > 1 and call.served_by is not None:
             metrics.child(metrics.FALLBACKS, call.ask.model).inc()
         self._parts.recording.record(call, time.time_ns())
