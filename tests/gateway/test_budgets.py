@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ import redis
 
 from spanledger import semconv
 from spanledger.serving.budgets import MISSING, REBUILD, counter_key
-from spanledger.serving.snapshot import Budget, Price, Upstream
+from spanledger.serving.snapshot import Budget, CacheRule, Price, Route, Target, Upstream
 from spanledger.testing.model_server import ModelServer
-from tests.gateway.conftest import MODEL, RunningGateway
+from tests.gateway.collector import StandInCollector
+from tests.gateway.conftest import MODEL, RunningGateway, plan, running
+from tests.servers import free_port
 
 pytestmark = pytest.mark.broker
 
@@ -165,3 +168,51 @@ def test_a_counter_that_redis_lost_starts_from_what_the_gateway_knew_and_asks_fo
     counter.client.eval(REBUILD, 2, counter.key, MISSING, 45 * 10**9)
     assert counter.client.smembers(MISSING) == set()
     assert gateway.chat(max_tokens=10).status == 429
+
+
+def test_a_budget_steps_down_to_a_cheaper_route_then_to_the_cache_then_blocks(
+    gateway: RunningGateway, primary: ModelServer, backup: ModelServer, budget: str, counter: Counter
+) -> None:
+    stages = Budget(
+        amount=Decimal(100), cheaper_at=0.1, cheaper_route="small", cache_only_at=0.3, block_at=1.0
+    )
+    cheap = Route(targets=(Target(upstream="up1", model="small-model"),))
+    small = Price(
+        name="s", version=1, provider="openai", model="small-model", input=Decimal(0), output=Decimal(10**6)
+    )
+    gateway.route(
+        primary,
+        backup,
+        prices=(PRICE, small),
+        budgets={budget: stages},
+        routes={"small": cheap},
+        cache=CacheRule(),
+    )
+    for server in (primary, backup):
+        server.set(answer=TEN)
+    kept = f"q{uuid.uuid4().hex}"
+    assert gateway.chat(kept, max_tokens=10).status == 200
+    assert counter.comes_to(10)
+    stepped = gateway.chat(f"q{uuid.uuid4().hex}", max_tokens=10)
+    assert (len(primary.calls), [call.model for call in backup.calls]) == (1, ["small-model"])
+    assert gateway.spans(stepped, 2)[1][semconv.ROUTE_REASON] == f"budget {budget}"
+    assert gateway.chat(f"q{uuid.uuid4().hex}", max_tokens=10).status == 200
+    assert counter.comes_to(30)
+    refused = gateway.chat(f"q{uuid.uuid4().hex}", max_tokens=10)
+    assert refused.status == 429
+    assert "cache-only" in refused.json["error"]["message"]
+    assert gateway.chat(kept, max_tokens=10).headers["x-spanledger-cache"] == "exact"
+
+
+def test_a_budget_that_cannot_be_checked_refuses_and_other_calls_go_on(
+    tmp_path: Path, primary: ModelServer
+) -> None:
+    collector = StandInCollector()
+    collector.start()
+    with running(tmp_path, collector, f"redis://127.0.0.1:{free_port()}/0") as gateway:
+        team = Budget(amount=Decimal(10), scope={"feature": "dear"})
+        gateway.install(plan(primary, prices=(PRICE,), budgets={"b": team}))
+        assert gateway.chat().status == 200
+        refused = gateway.chat(headers={"x-spanledger-feature": "dear"})
+        assert (refused.status, refused.json["error"]["code"]) == (503, "budget_unavailable")
+    collector.stop()
