@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .errors import NOT_IMPLEMENTED, READONLY, SYNTAX_ERROR, engine_error, refusal
+from .errors import NOT_IMPLEMENTED, READONLY, SYNTAX_ERROR, UNKNOWN, EngineError, engine_error, refusal
 from .handles import Handle, Result, quoted
 from .native import columns_of, empty_block
 from .processes import Kill, names_processes, read_kill, with_processes
@@ -90,7 +90,7 @@ class Runner:
             with self._work.on(self._handle):
                 try:
                     self._dispatch()
-                except (Gone, RuntimeError):
+                except (Gone, RuntimeError, EngineError):
                     touches_session = True  # cut short: start the next statement from a clean session
                     raise
                 finally:
@@ -136,6 +136,7 @@ class Runner:
 
     def _insert(self, data: Iterable[bytes | memoryview]) -> None:
         statement, connection = self._request.statement, self._handle.connection
+        failed_before = self._running.failed_inserts()
         stream = connection.send_insert(statement.sql, statement.format)
         try:
             for piece in data:
@@ -145,7 +146,27 @@ class Runner:
         except RuntimeError:
             connection.insert_cancel(stream)
             raise
+        # The engine reports what fails in reading the rows, and keeps to itself what fails in writing them.
+        if self._running.failed_inserts() != failed_before:
+            raise self._write_error()
         self._sink.start(None, Summary().with_piece(result))
+
+    def _write_error(self) -> EngineError:
+        """What the engine noted of this session's insert. Another that failed meanwhile may have hidden it."""
+        noted = self._handle.run(
+            "SELECT toString(code), last_error_message, name FROM system.errors WHERE query_id IN "
+            "(SELECT query_id FROM system.session_query_ids ORDER BY sequence_number DESC LIMIT 3) "
+            "ORDER BY last_error_time DESC LIMIT 1 FORMAT JSONCompact"
+        )
+        rows: list[tuple[str, str, str]] = json.loads(noted)["data"]
+        if not rows:
+            return EngineError(
+                UNKNOWN,
+                f"Code: {UNKNOWN}. DB::Exception: an insert failed and the engine does not say whether it was this one: "
+                "send it again with its insert_deduplication_token (UNKNOWN_EXCEPTION)",
+            )
+        code, message, name = rows[0]
+        return EngineError(int(code), f"Code: {code}. DB::Exception: {message} ({name})")
 
     def _whole(self, sql: str) -> None:
         request = self._request

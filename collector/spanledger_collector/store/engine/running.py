@@ -124,6 +124,11 @@ class Running:
                 with self._control_lock:
                     self._control.run(f"KILL QUERY WHERE Settings['log_comment'] = {quoted(work.tag)} ASYNC")
 
+    def failed_inserts(self) -> bytes:
+        """How many inserts have failed in this engine so far, as it counts them itself."""
+        with self._control_lock:
+            return self._control.run("SELECT value FROM system.events WHERE event = 'FailedInsertQuery'")
+
     def processes(self) -> str:
         """A subquery: ``system.processes`` of this server's own statements, with the ids clients gave them."""
         named = [(work.tag, work.query_id) for work in self.all() if work.tag]

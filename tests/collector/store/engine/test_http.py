@@ -181,6 +181,64 @@ def test_a_broken_insert_writes_nothing_and_leaves_the_connection_usable(engine:
     request(engine.url, "DROP TABLE broken SYNC")
 
 
+@pytest.mark.parametrize("through", ["checked", "source"], ids=["table", "view"])
+def test_an_insert_whose_rows_cannot_be_written_is_an_error(engine: Engine, through: str) -> None:
+    for sql in (
+        "CREATE TABLE checked (n Int64, CONSTRAINT positive CHECK n > 0) ENGINE = MergeTree ORDER BY n",
+        "CREATE TABLE source (n Int64) ENGINE = MergeTree ORDER BY n",
+        "CREATE MATERIALIZED VIEW checked_mv TO checked AS SELECT n FROM source",
+    ):
+        assert request(engine.url, sql).status == 200
+    for number in range(20):
+        refused = request(engine.url, f"INSERT INTO {through} FORMAT TSV\n{number + 1}\n-1\n")
+        assert (refused.status, refused.headers["x-clickhouse-exception-code"]) == (500, "469"), refused.text
+        assert "`positive`" in refused.text
+        assert request(engine.url, f"INSERT INTO {through} FORMAT TSV\n{number + 1}\n").status == 200
+    for table in ("checked_mv", "source", "checked"):
+        request(engine.url, f"DROP TABLE {table} SYNC")
+
+
+def test_a_failing_insert_is_told_and_its_neighbour_loses_nothing(engine: Engine) -> None:
+    """Both may fail at once; the one that could have been written goes through when it is sent again."""
+    for sql in (
+        "CREATE TABLE good (n UInt64) ENGINE = MergeTree ORDER BY n "
+        "SETTINGS non_replicated_deduplication_window = 100",
+        "CREATE TABLE bad (n Int64, CONSTRAINT never CHECK n < 0) ENGINE = MergeTree ORDER BY n",
+    ):
+        assert request(engine.url, sql).status == 200
+
+    def fail(_number: int) -> int:
+        return request(engine.url, "INSERT INTO bad FORMAT TSV\n1\n").status
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            token = {"insert_deduplication_token": f"good-{number}", "async_insert": 0}
+            if request(engine.url, f"INSERT INTO good FORMAT TSV\n{number}\n", params=token).status == 200:
+                return
+        pytest.fail("it never went through")
+
+    with ThreadPoolExecutor(2) as pool:
+        failed, written = zip(
+            *((pool.submit(fail, n), pool.submit(write, n)) for n in range(40)), strict=True
+        )
+        for call in written:
+            call.result()
+    assert [call.result() for call in failed] == [500] * 40
+    assert request(engine.url, "SELECT count(), uniqExact(n) FROM good").text == "40\t40\n"
+    for table in ("good", "bad"):
+        request(engine.url, f"DROP TABLE {table} SYNC")
+
+
+def test_an_insert_into_too_many_partitions_is_an_error(engine: Engine) -> None:
+    request(engine.url, "CREATE TABLE parted (n UInt64) ENGINE = MergeTree PARTITION BY n ORDER BY n")
+    body = "INSERT INTO parted FORMAT TSV\n1\n2\n3\n"
+    refused = request(engine.url, body, params={"max_partitions_per_insert_block": 2})
+    assert refused.headers["x-clickhouse-exception-code"] == "252"
+    assert request(engine.url, body).status == 200
+    assert request(engine.url, "SELECT count() FROM parted").text == "3\n"
+    request(engine.url, "DROP TABLE parted SYNC")
+
+
 def test_readers_go_on_beside_a_writer(engine: Engine) -> None:
     request(engine.url, "CREATE TABLE beside (n UInt64) ENGINE = MergeTree ORDER BY n")
     stop = threading.Event()
