@@ -1,8 +1,8 @@
 """Prompt releases: a name and a label in, the template the registry holds for them out, also when it is away.
 
-A registry document of kind ``prompt``: ``{"template": TEXT | [{"role", "content"}, ...], "labels": {LABEL: VERSION},
-"config": {...}}``. A template's variables are written ``{{name}}``. Editing the template makes a new version; moving
-a label makes one too, with the same template.
+A registry document ``NAME`` of kind ``prompt`` holds ``text`` or ``messages`` and a ``config``; each edit makes a new
+version. A document ``NAME@LABEL`` holds the ``version`` that the label stands for, so that moving a label is an edit
+of its own. Variables are written ``{{name}}``.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
 import orjson
 
-from spanledger import collector_client, runtime
+from spanledger import collector_client, runtime, semconv
 from spanledger.settings import Settings
 
 logger = logging.getLogger("spanledger")
@@ -97,6 +97,20 @@ class Prompt:
         return PromptText.of(_VARIABLE.sub(one, text), self)
 
 
+def release_of(texts: Iterable[object]) -> dict[str, str | int]:
+    """Span attributes of the release that one of these texts was rendered from; empty for none."""
+    for text in texts:
+        if isinstance(text, PromptText):
+            used = text.prompt
+            facts: dict[str, str | int] = {semconv.PROMPT_NAME: used.name}
+            if used.version is not None:
+                facts[semconv.PROMPT_VERSION] = used.version
+            if used.label:
+                facts[semconv.PROMPT_LABEL] = used.label
+            return facts
+    return {}
+
+
 _cache: dict[tuple[str, str, str], tuple[float, Prompt]] = {}
 _refreshing: set[tuple[str, str, str]] = set()
 _lock = threading.Lock()
@@ -164,15 +178,16 @@ def _refresh(settings: Settings, key: tuple[str, str, str]) -> None:
 
 
 def _fetch(settings: Settings, name: str, label: str) -> Prompt:
-    path = f"/api/registry/prompt/{collector_client.segment(name)}"
-    entry = cast(dict[str, Any], collector_client.get(settings, path))
-    wanted = entry["document"].get("labels", {}).get(label)
-    if wanted is not None and wanted != entry.get("version"):
-        answer = collector_client.get(settings, f"{path}/history")
-        versions = cast(list[dict[str, Any]], answer["items"] if isinstance(answer, dict) else answer)
-        entry = next((e for e in versions if e.get("version") == wanted), entry)
-    found = _of(name, label if wanted is not None else "", entry)
-    _to_disk(settings, label, found)
+    path, wanted = f"/api/registry/prompt/{collector_client.segment(name)}", label
+    try:
+        pointer = cast(
+            dict[str, Any], collector_client.get(settings, f"{path}@{collector_client.segment(label)}")
+        )
+        entry = collector_client.get(settings, f"{path}?version={int(pointer['document']['version'])}")
+    except collector_client.NotThereError:
+        label, entry = "", collector_client.get(settings, path)
+    found = _of(name, label, cast(dict[str, Any], entry))
+    _to_disk(settings, wanted, found)
     return found
 
 
@@ -182,7 +197,7 @@ def _of(name: str, label: str, entry: dict[str, Any]) -> Prompt:
         name=name,
         version=entry.get("version"),
         label=label,
-        template=document["template"],
+        template=document.get("text") or document.get("messages") or "",
         config=document.get("config") or {},
     )
 
@@ -194,7 +209,9 @@ def _file(settings: Settings, name: str, label: str) -> Path:
 
 def _to_disk(settings: Settings, label: str, found: Prompt) -> None:
     path = _file(settings, found.name, label)
-    body = {"version": found.version, "label": found.label, "document": {"template": found.template}}
+    kind = "text" if isinstance(found.template, str) else "messages"
+    document = {kind: found.template, "config": found.config}
+    body = {"version": found.version, "label": found.label, "document": document}
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = path.with_suffix(f".{threading.get_ident()}")

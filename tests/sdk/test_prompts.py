@@ -9,24 +9,40 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 import spanledger
 from spanledger import prompts
+from spanledger.testing.capture import capture
+from spanledger.testing.model_server import ModelServer
 
 
 class Registry:
     """The collector's registry of prompts, as docs/architecture.md describes it."""
 
     def __init__(self) -> None:
-        self.versions: list[dict[str, Any]] = []
+        self.versions: list[Any] = []
+        self.labels: dict[str, int] = {}
         self.asked: list[str] = []
         self.status = 200
         self.url = ""
 
     def put(self, template: Any, **labels: int) -> None:
-        document = {"template": template, "labels": labels}
+        document = {"text" if isinstance(template, str) else "messages": template}
         self.versions.append({"name": "greet", "version": len(self.versions) + 1, "document": document})
+        self.labels |= labels
+
+    def answer(self, path: str) -> tuple[int, Any]:
+        self.asked.append(path)
+        name, _, query = path.removeprefix("/api/registry/prompt/").partition("?")
+        name, _, label = name.partition("@")
+        if name != "greet" or not self.versions or (label and label not in self.labels):
+            return 404, {}
+        if label:
+            return self.status, {"version": 1, "document": {"version": self.labels[label]}}
+        version = int(query.partition("=")[2] or len(self.versions))
+        return self.status, self.versions[version - 1]
 
 
 @pytest.fixture
@@ -35,10 +51,7 @@ def registry() -> Iterator[Registry]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            held.asked.append(self.path)
-            known = self.path.startswith("/api/registry/prompt/greet") and bool(held.versions)
-            status = held.status if known else 404
-            answer = held.versions if self.path.endswith("/history") else held.versions[-1] if known else {}
+            status, answer = held.answer(self.path)
             body = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(body)))
@@ -82,7 +95,7 @@ def test_without_such_a_label_the_newest_version_is_given(registry: Registry) ->
 def test_it_is_asked_for_once(registry: Registry) -> None:
     registry.put("x", production=1)
     assert [spanledger.prompt("greet").template for _ in range(5)] == ["x"] * 5
-    assert len(registry.asked) == 1
+    assert len(registry.asked) == 2  # the label, then the version it stands for
 
 
 def test_messages_are_filled_in(registry: Registry) -> None:
@@ -112,6 +125,25 @@ def test_without_a_copy_the_fallback_is_used_else_it_is_an_error(registry: Regis
     assert spanledger.prompt("other", fallback="plain").template == "plain"
     with pytest.raises(prompts.PromptUnavailableError, match="no prompt 'other'"):
         spanledger.prompt("other")
+
+
+def test_a_call_made_with_a_release_carries_it(registry: Registry) -> None:
+    registry.put([{"role": "user", "content": "Hi {{name}}"}], production=1)
+    with (
+        ModelServer(answer="hello") as server,
+        openai.OpenAI(base_url=server.base_url, api_key="any") as plain,
+    ):
+        found = spanledger.prompt("greet")
+        with capture() as spans:
+            client = spanledger.wrap(plain)
+            asked: Any = found.messages(name="Ann")
+            client.chat.completions.create(model="m", messages=asked)
+            client.chat.completions.create(model="m", messages=[{"role": "user", "content": "Hi Ann"}])
+    got = spans[0].attributes
+    assert (got["spanledger.prompt.name"], got["spanledger.prompt.version"]) == ("greet", 1)
+    assert got["spanledger.prompt.label"] == "production"
+    assert spans[0].input == asked
+    assert "spanledger.prompt.name" not in spans[1].attributes
 
 
 def test_a_copy_on_disk_is_private(registry: Registry, tmp_path: Path) -> None:

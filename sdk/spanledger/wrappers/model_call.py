@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
 import orjson
@@ -21,6 +21,8 @@ from spanledger.runtime import Runtime
 from spanledger.serving import sse
 from spanledger.serving.answers import Answer, EventKind
 from spanledger.serving.protocols import chat, messages, responses
+from spanledger.serving.protocols.values import objects
+from spanledger.serving.usage import Usage
 from spanledger.tracing.native import suppress
 from spanledger.tracing.span import LedgerSpan
 
@@ -87,8 +89,8 @@ class ModelCall:
     """A call that runs: told of its request at first, then of the response's bytes, then of its end, once."""
 
     __slots__ = (
-        "_answer", "_body", "_decoder", "_events", "_first_ns", "_read_body", "_read_event", "_splitter",
-        "_started", "done", "keep", "operation", "span", "streaming",
+        "_answer", "_body", "_decoder", "_first_ns", "_hide_usage", "_read_body", "_read_event", "_splitter",
+        "_started", "done", "estimate", "keep", "operation", "span", "streaming",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +111,9 @@ class ModelCall:
         self.streaming = False
         self.keep: Callable[[Answer, bytes], None] | None = None
         """Given the whole answer when there is one: what a cache keeps."""
+        self.estimate: Callable[[Answer], Usage] | None = None
+        """Tells the usage of a stream that told none."""
+        self._hide_usage = False
         model = facts.get(semconv.REQUEST_MODEL) or ""
         self.span = active.begin(rt, f"{self.operation} {model}".rstrip(), active.CLIENT)
         set_facts(self.span, {semconv.OPERATION: self.operation, **facts})
@@ -139,30 +144,43 @@ class ModelCall:
         if encoding in ("gzip", "deflate"):
             self._decoder = zlib.decompressobj(47 if encoding == "gzip" else 15)
 
-    def feed(self, data: bytes) -> None:
-        """Bytes as they came over the network."""
+    def hide_usage(self) -> None:
+        """We asked for the usage chunk, the caller did not: it must not see it."""
+        self._hide_usage = True
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes as they came over the network; what of them the caller is to see."""
         try:
-            if self._decoder is not None:
-                data = self._decoder.decompress(data)
+            plain = data if self._decoder is None else self._decoder.decompress(data)
             if self._splitter is None:
-                self._body.append(data)
-                return
-            for event in self._splitter.feed(data):
-                self._event(sse.data_of(event))
+                self._body.append(plain)
+                return data
+            events = self._splitter.feed(plain)
+            kinds = [self._event(sse.data_of(event)) for event in events]
         except Exception:  # the SDK's public face: what cannot be read is passed on all the same
             logger.debug("a part of a response was not understood", exc_info=True)
+            return data
+        if not self._hide_usage or self._decoder is not None:
+            return data
+        return b"".join(event for event, kind in zip(events, kinds, strict=True) if kind != "usage")
 
-    def _event(self, data: bytes) -> None:
+    def rest(self) -> bytes:
+        """What `feed` held back, when the stream ends within an event."""
+        return self._splitter.rest if self._splitter is not None and self._hide_usage else b""
+
+    def _event(self, data: bytes) -> EventKind:
         if data == b"[DONE]":
             self._answer.ended = True
-        elif data:
-            self.event(orjson.loads(data))
+            return "end"
+        return self.event(orjson.loads(data)) if data else "other"
 
-    def event(self, event: Json) -> None:
+    def event(self, event: Json) -> EventKind:
         """One event of a streamed answer."""
         self.streaming = True
-        if self._read_event(self._answer, event) == "content" and not self._first_ns:
+        kind = self._read_event(self._answer, event)
+        if kind == "content" and not self._first_ns:
             self._first_ns = time.perf_counter_ns()
+        return kind
 
     def body(self, data: bytes, error: BaseException | None = None) -> None:
         """The whole decoded body at once; the call is over."""
@@ -188,6 +206,8 @@ class ModelCall:
         if self._body and not self.streaming:
             self._answer = self._read_body(orjson.loads(b"".join(self._body)))
         answer = self._answer
+        if answer.usage is None and self.streaming and answer.choices and self.estimate is not None:
+            answer.usage = self.estimate(answer)
         facts = answer_facts(answer)
         if self.streaming:
             facts |= self._pace(answer)
@@ -242,6 +262,14 @@ def request_facts(body: Mapping[str, Any]) -> dict[str, Any]:
         semconv.STREAM: True if body.get("stream") else None,
         semconv.USER_ID: user if isinstance(user, str) else None,
     }
+
+
+def texts_of(body: Mapping[str, Any]) -> Iterator[object]:
+    """The texts of a request that may be a rendered prompt: instructions and the contents of messages."""
+    yield from (body.get("system"), body.get("instructions"), body.get("input"), body.get("prompt"))
+    for message in objects(body.get("messages") or body.get("input")):
+        yield message.get("content")
+        yield from (part.get("text") for part in objects(message.get("content")))
 
 
 def _of(value: object, name: str) -> object:

@@ -12,15 +12,18 @@ import functools
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, cast
 
 from opentelemetry import context as otel_context
 
-from spanledger import propagation, runtime, semconv
+from spanledger import prompts, propagation, runtime, semconv
+from spanledger.serving import asks
+from spanledger.serving.answers import Answer
 from spanledger.serving.caching import Entry
 from spanledger.serving.routing import name_of
+from spanledger.serving.usage import Usage
 from spanledger.wrappers.model_call import (
     ModelCall,
     endpoint_of,
@@ -28,6 +31,7 @@ from spanledger.wrappers.model_call import (
     request_content,
     request_facts,
     set_facts,
+    texts_of,
 )
 from spanledger.wrappers.serving import ExactCache, Plan, Serving, asked_of, body_of, extra, headers_of
 from spanledger.wrappers.tee import kind_of, show
@@ -79,6 +83,27 @@ def _like(original: Any) -> Callable[[Any], Any]:
     return functools.wraps(original)
 
 
+USAGE_HOSTS: Final = {"api.openai.com"}
+"""Hosts that are known to send a stream's usage when asked; an unknown one might refuse the request."""
+
+
+def wants_usage(host: str, url: str, body: Mapping[str, Any]) -> bool:
+    """Whether to ask for a stream's usage on the caller's behalf (and to keep the extra chunk from it)."""
+    chat = url.endswith("/chat/completions")
+    return chat and host in USAGE_HOSTS and bool(body.get("stream")) and not body.get("stream_options")
+
+
+def estimated(operation: str, body: Mapping[str, Any], answer: Answer) -> Usage:
+    """The usage of a stream that told none, or was left before it did: four characters a token."""
+    kind: asks.Endpoint = "chat" if operation != "embeddings" else "embeddings"
+    ask = asks.Ask(kind, b"", dict(body), "")
+    return Usage(
+        input_tokens=asks.likely_input_tokens(ask),
+        output_tokens=asks.likely_output_tokens(answer.characters),
+        estimated=True,
+    )
+
+
 def _method(client: Any, name: str) -> Any:
     return getattr(kind_of(client), name)
 
@@ -93,8 +118,13 @@ def _begin(client: Any, vendor: str, options: Any) -> ModelCall | None:
         body = body_of(options)
         host = str(client.base_url.host)
         facts = request_facts(body)
+        facts |= prompts.release_of(texts_of(body))
         facts[semconv.PROVIDER], facts[semconv.SERVER_ADDRESS] = provider_of(host, vendor), host
         call = ModelCall(rt, endpoint, facts, lambda: request_content(endpoint[0], body))
+        call.estimate = lambda answer: estimated(endpoint[0], body, answer)
+        if wants_usage(host, str(options.url), body):
+            options.json_data = {**options.json_data, "stream_options": {"include_usage": True}}
+            call.hide_usage()
         added = extra.get()
         if added is not None:
             set_facts(call.span, added.facts)

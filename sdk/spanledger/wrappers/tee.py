@@ -24,8 +24,10 @@ class _SyncTee(_Shown):
         call = self.call
         try:
             for chunk in self.stream:
-                call.feed(chunk)
-                yield chunk
+                if seen := call.feed(chunk):
+                    yield seen
+            if rest := call.rest():
+                yield rest
         except GeneratorExit:
             self.over(early=True)
             raise
@@ -46,8 +48,10 @@ class _AsyncTee(_Shown):
         call = self.call
         try:
             async for chunk in self.stream:
-                call.feed(chunk)
-                yield chunk
+                if seen := call.feed(chunk):
+                    yield seen
+            if rest := call.rest():
+                yield rest
         except GeneratorExit:
             self.over(early=True)
             raise

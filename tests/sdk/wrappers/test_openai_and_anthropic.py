@@ -103,6 +103,28 @@ def test_a_stream_left_early_keeps_what_was_received(client: openai.OpenAI, sink
     assert answer_text(span).startswith(received)
 
 
+def test_usage_that_no_stream_told_is_estimated_and_says_so(client: openai.OpenAI, sink: Sink) -> None:
+    list(client.chat.completions.create(model="m", messages=ASK, stream=True))
+    got = facts(only(sink))
+    assert got["spanledger.usage.estimated"] is True
+    assert got["gen_ai.usage.output_tokens"] == len(TEXT) // 4
+    assert 5 < got["gen_ai.usage.input_tokens"] < 20
+
+
+def test_where_it_is_known_to_be_told_usage_is_asked_for_and_the_caller_sees_its_own_stream(
+    client: openai.OpenAI, server: ModelServer, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = list(client.chat.completions.create(model="m", messages=ASK, stream=True))
+    monkeypatch.setattr("spanledger.wrappers.stainless.USAGE_HOSTS", {"127.0.0.1"})
+    after = list(client.chat.completions.create(model="m", messages=ASK, stream=True))
+    assert [chunk.choices for chunk in after] == [chunk.choices for chunk in before]
+    assert server.calls[1].body["stream_options"] == {"include_usage": True}
+    assert spanledger.flush()
+    got = facts(sink.spans[1])
+    assert "spanledger.usage.estimated" not in got
+    assert got["gen_ai.usage.output_tokens"] > 0
+
+
 def test_an_error_is_the_clients_own_and_is_recorded(
     client: openai.OpenAI, server: ModelServer, sink: Sink
 ) -> None:
