@@ -131,3 +131,16 @@ def _in_the_browser(app: Any) -> None:
         State(LOCATION, "search"),
         prevent_initial_call=True,
     )
+    app.clientside_callback(
+        function("save"),
+        Output("saved", "data"),
+        Output("saved-name", "value"),
+        Input("saved-save", "n_clicks"),
+        Input("saved-drop", "n_clicks"),
+        State("saved-name", "value"),
+        State("saved", "data"),
+        State(LOCATION, "pathname"),
+        State(LOCATION, "search"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(function("saved"), Output("saved-list", "children"), Input("saved", "data"))

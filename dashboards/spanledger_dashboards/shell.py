@@ -55,6 +55,7 @@ def _header(viewer: Viewer) -> Component:
         [
             dcc.Link([html.Span(className="logo", **HIDDEN), "Spanledger"], href="/", className="brand"),
             html.Div(className="spring"),
+            _saved(),
             html.Span(id="range-text", className="about"),
             dmc.Select(id={"type": "shared", "name": "range"}, data=[*ranges, {"value": "custom", "label": "Custom"}],
                        value=DEFAULT_RANGE, size="xs", w=150, allowDeselect=False, **aria("Time range")),
@@ -66,6 +67,25 @@ def _header(viewer: Viewer) -> Component:
             html.A("Sign out", href="/signout", className="a"),
         ],
         className="top",
+    )  # fmt: skip
+
+
+def _saved() -> Component:
+    """Named addresses, kept by this browser: filters, project and time range as they stand."""
+    body = [
+        html.Ul(id="saved-list", className="saved-list"),
+        html.Div(
+            [
+                dmc.TextInput(id="saved-name", placeholder="name of this view", size="xs", **aria("Name of this view")),
+                html.Button("Save", id="saved-save", className="button", n_clicks=0),
+                html.Button("Remove", id="saved-drop", className="button", n_clicks=0, title="Removes the view of this name"),
+            ],
+            className="summary",
+        ),
+    ]  # fmt: skip
+    return html.Details(
+        [html.Summary("Views", className="button"), html.Div(body, className="drop"), dcc.Store(id="saved", storage_type="local")],
+        className="saved",
     )  # fmt: skip
 
 

@@ -200,3 +200,17 @@ def test_figures_of_spend_add_up_to_the_calls(visit: Open, dashboard: Dashboard)
     ).result_rows[0][0]
     assert shown is not None
     assert shown.strip("$").rstrip("0") == stored.rstrip("0")
+
+
+def test_a_view_is_saved_and_comes_back(visit: Open) -> None:
+    tab = visit()
+    page = tab.open("/calls?status=error&range=7d")
+    page.get_by_text("Views", exact=True).click()
+    page.get_by_label("Name of this view").fill("my errors")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".saved-list a")).to_have_text("my errors")
+    tab.open("/")
+    page.get_by_text("Views", exact=True).click()
+    page.locator(".saved-list a").click()
+    page.wait_for_url("**/calls?status=error&range=7d")
+    tab.drawn()

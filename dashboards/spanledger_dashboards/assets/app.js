@@ -91,6 +91,33 @@
       var text = params.get("from") ? params.get("from").replace("T", " ").replace("Z", "") + " – " + (params.get("to") || "now").replace("T", " ").replace("Z", "") + " UTC" : "";
       return [hrefs, classes, values, text];
     },
+    // Saved views: a name and an address of these pages, in this browser alone.
+    save: function (saves, drops, name, views, path, search) {
+      var clean = String(name || "").trim().slice(0, 60);
+      var kept = (Array.isArray(views) ? views : []).filter(function (view) { return view.name !== clean; });
+      if (!clean) { return [same(), same()]; }
+      var touched = window.dash_clientside.callback_context.triggered[0].prop_id;
+      if (touched.indexOf("saved-save") === 0) {
+        var params = new URLSearchParams(search || "");
+        params.delete("t");
+        var rest = params.toString();
+        kept.push({ name: clean, to: path + (rest ? "?" + rest : "") });
+        kept.sort(function (a, b) { return a.name < b.name ? -1 : 1; });
+      }
+      return [kept.slice(0, 50), ""];
+    },
+    saved: function (views) {
+      var list = (Array.isArray(views) ? views : []).filter(function (view) {
+        return typeof view.to === "string" && /^\/(?!\/)/.test(view.to);
+      });
+      if (!list.length) {
+        return [item("Li", "No view saved yet: set filters, then name what you see.")];
+      }
+      return list.map(function (view) {
+        var link = { type: "Link", namespace: "dash_core_components", props: { href: view.to, className: "a", children: String(view.name) } };
+        return item("Li", link);
+      });
+    },
     live: function (on) { return !on; },
     // Draws the page anew; `t` only makes the address differ and is dropped by every other change.
     tick: function (n, search) {
@@ -101,6 +128,9 @@
     }
   };
 
+  function item(type, children) {
+    return { type: type, namespace: "dash_html_components", props: { children: children } };
+  }
   var defaults = { range: "24h" };
   var filterDefaults = { show: "calls", by: "team" };
   function sameAsDefault(name, value) { return filterDefaults[name] === value || value === ""; }

@@ -53,7 +53,16 @@ FROM (
 """
 
 
-def generate(client: Client, rows: int, end_ns: int, words_in: int = 150, words_out: int = 40) -> None:
+def generate(
+    client: Client,
+    rows: int,
+    end_ns: int,
+    words_in: int = 150,
+    words_out: int = 40,
+    *,
+    days: int = DAYS,
+    projects: int = PROJECTS,
+) -> None:
     """Insert ``rows`` spans that end at ``end_ns``; half of them are billable calls, four make a trace."""
     sql = _ROWS.replace("TEXT_IN", _text("'in'", words_in)).replace("TEXT_OUT", _text("'out'", words_out))
     for first in range(0, rows, BATCH):
@@ -63,8 +72,8 @@ def generate(client: Client, rows: int, end_ns: int, words_in: int = 150, words_
                 "from": first,
                 "count": min(BATCH, rows - first),
                 "end": end_ns,
-                "days": DAYS,
-                "projects": PROJECTS,
+                "days": days,
+                "projects": projects,
                 "teams": TEAMS,
             },
             settings={"max_partitions_per_insert_block": 1000, "max_execution_time": 0},

@@ -68,12 +68,14 @@ def people(
     if after:
         having = f"HAVING ({expression}, {column}) < ({{value:{kind}}}, {{id:String}})"
         parameters |= {"value": after.value, "id": after.id}
+    where = every(["project = {project:String}", IN_SPANS, f"{column} != ''"])
+    order_by = f"ORDER BY {expression} DESC, {column} DESC LIMIT {{limit:UInt32}}"
+    # Who stands on this page is told by few columns; the sums are made for these alone.
+    shown = f"SELECT {column} FROM spans WHERE {where} GROUP BY {column} {having} {order_by}"  # noqa: S608
     sql = statement(
         f"SELECT {column} AS id, {_SUMS},",
         "uniqExactIf(session_id, session_id != '') AS sessions,",
         "arraySort(groupUniqArrayIf(10)(user_id, user_id != '')) AS users",
-        "FROM spans WHERE",
-        every(["project = {project:String}", IN_SPANS, f"{column} != ''"]),
-        f"GROUP BY {column} {having} ORDER BY {expression} DESC, {column} DESC LIMIT {{limit:UInt32}}",
+        f"FROM spans WHERE {where} AND {column} IN ({shown}) GROUP BY {column} {order_by}",
     )
     return [Person(**row) for row in ask(client, sql, parameters)]
