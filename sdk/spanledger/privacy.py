@@ -12,7 +12,6 @@ from spanledger.settings import Settings
 
 logger = logging.getLogger("spanledger")
 Mask = Callable[[str], str]
-REDACTIONS: Final = "spanledger.redactions"
 
 CONTENT: Final = frozenset((
     semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES, semconv.SYSTEM_INSTRUCTIONS, semconv.INPUT, semconv.OUTPUT,
@@ -36,7 +35,7 @@ _BARE: Final = frozenset((
     semconv.REASONING_TOKENS, semconv.INPUT_AUDIO_TOKENS, semconv.OUTPUT_AUDIO_TOKENS, semconv.IMAGE_UNITS,
     semconv.USAGE_ESTIMATED, semconv.OPENAI_SERVICE_TIER, semconv.STATUS, semconv.ERROR_TYPE, semconv.TEAM,
     semconv.BILLABLE, semconv.BILLABLE_REASON, semconv.CACHE, semconv.COST_SAVED, semconv.ROUTE,
-    semconv.UPSTREAM, semconv.ATTEMPT, semconv.FALLBACK_FROM, semconv.SERVER_ADDRESS, "spanledger.sample_rate",
+    semconv.UPSTREAM, semconv.ATTEMPT, semconv.FALLBACK_FROM, semconv.SERVER_ADDRESS, semconv.SAMPLE_RATE,
 ))  # fmt: skip
 """What is left with ``capture="none"``: enough to count and to price a call, nothing a person wrote."""
 
@@ -89,7 +88,7 @@ class Privacy:
                 facts[name], count = self._nested(value)
                 found += count
         if found:
-            facts[REDACTIONS] = found
+            facts[semconv.REDACTIONS] = found
         return facts
 
     def _nested(self, value: object) -> tuple[Any, int]:

@@ -78,6 +78,9 @@ PROMPT_NAME = "spanledger.prompt.name"
 PROMPT_VERSION = "spanledger.prompt.version"
 PROMPT_LABEL = "spanledger.prompt.label"
 EXPERIMENT = "spanledger.experiment"
+SAMPLE_RATE = "spanledger.sample_rate"  # the share of such spans that was kept
+TRUNCATED = "spanledger.truncated"  # names of fields that were cut
+REDACTIONS = "spanledger.redactions"  # how many places were replaced before the span left
 # A score rides as an OpenTelemetry event of this name on the span it is about.
 EVALUATION_EVENT = "gen_ai.evaluation.result"
 SCORE_NAME = "gen_ai.evaluation.name"

@@ -6,11 +6,10 @@ from typing import Any, cast
 
 import orjson
 
+from spanledger import semconv
 from spanledger.otlp import AttributeValue, SpanFacts
 
 _ROUNDS = 12
-TRUNCATED = "spanledger.truncated"
-"""The attribute that lists the names of the fields that were cut."""
 
 
 def cut_fields(span: SpanFacts, limit: int) -> None:
@@ -21,7 +20,7 @@ def cut_fields(span: SpanFacts, limit: int) -> None:
         names += more
         cast(dict[str, AttributeValue], pairs).update(shorter)
     if names:
-        facts[TRUNCATED] = tuple(names)
+        facts[semconv.TRUNCATED] = tuple(names)
         span.attributes = facts
 
 

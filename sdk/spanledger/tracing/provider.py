@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from spanledger.recorder import Recorder
 
 logger = logging.getLogger("spanledger")
-SAMPLE_RATE = "spanledger.sample_rate"
 _INTERNAL = trace.SpanKind.INTERNAL
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -222,7 +221,7 @@ class Tracer(trace.Tracer):
         facts = span.attributes
         important = span.status_code == 2 or semconv.STATUS in facts or self._costly(facts)
         if important or span.flags & 1:
-            facts[SAMPLE_RATE] = 1.0 if important else self.provider.rate
+            facts[semconv.SAMPLE_RATE] = 1.0 if important else self.provider.rate
             span.flags = 1
             return True
         return False
