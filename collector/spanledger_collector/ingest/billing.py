@@ -57,6 +57,11 @@ class Call:
         return frozenset(name.lower().rpartition("/")[2] for name in self.model_names if name)
 
     @property
+    def same_usage(self) -> tuple[object, ...]:
+        """What the tellings of rule 4 have in common."""
+        return (self.key[:2], self.totals)
+
+    @property
     def twins(self) -> tuple[str, str, int | None, int | None]:
         """What the tellings of rule 5 have in common."""
         return (self.key[0], self.service, *self.totals)
@@ -71,9 +76,13 @@ def asked(spans: Sequence[Span]) -> Asked:
     """What the store must be asked before ``decide``: whether it has these spans, and other tellings of their calls."""
     rows = [span.row for span in spans]
     moments = [row["start_time"] for row in rows]
+    scopes: set[tuple[str, str]] = set()
     roots: set[tuple[str, int, int]] = set()
     for span in spans:
-        if span.usage is None or span.row.get("operation") not in MODEL_OPERATIONS:
+        if span.row.get("operation") not in MODEL_OPERATIONS:
+            continue
+        scopes.add((span.row["project"], span.row.get("scope", "")))
+        if span.usage is None:
             continue
         # The inner telling of a call starts within the outer one, and is often stored first.
         moments.append(span.row["start_time"] + span.row["duration_ns"])
@@ -84,6 +93,7 @@ def asked(spans: Sequence[Span]) -> Asked:
         projects={row["project"] for row in rows},
         traces={row["trace_id"] for row in rows},
         moments=moments,
+        scopes=scopes,
         response_ids={row["response_id"] for row in rows if row.get("response_id")},
         roots=roots,
     )
@@ -174,12 +184,12 @@ class _Tellings:
     def __init__(self, parents: Mapping[SpanKey, bytes]) -> None:
         self._parents = parents
         self._answers: dict[tuple[str, str], list[Call]] = defaultdict(list)
-        self._traces: dict[tuple[str, bytes], list[Call]] = defaultdict(list)
+        self._traces: dict[tuple[object, ...], list[Call]] = defaultdict(list)
         self._roots: dict[tuple[str, str, int | None, int | None], list[Call]] = defaultdict(list)
 
     def add(self, call: Call) -> None:
         """Compare later calls with this one too."""
-        groups = [self._traces[call.trace]]
+        groups = [self._traces[call.same_usage]]
         if call.response_id:
             groups.append(self._answers[call.key[0], call.response_id])
         if not call.parent:
@@ -193,7 +203,7 @@ class _Tellings:
         same_answer = self._answers.get((call.key[0], call.response_id), []) if call.response_id else []
         if any(_one_answer(call, other, self._parents) for other in same_answer):
             return "same_response_id"
-        for other in self._traces.get(call.trace, []):
+        for other in self._traces.get(call.same_usage, []):
             if _alike(call, other) and _related(call, other, self._parents):
                 return "same_usage_in_ancestry"
         if call.parent or None in call.totals:
@@ -227,7 +237,7 @@ def _contested(fresh: list[Call], stored: list[Call]) -> list[Call]:
     shared: set[object] = set()
     scopes: dict[object, str] = {}
     for call in [*stored, *fresh]:
-        for what in (call.trace, call.response_id and (call.key[0], call.response_id)):
+        for what in (call.same_usage, call.response_id and (call.key[0], call.response_id)):
             (shared if what in seen else seen).add(what)
         if not call.parent and scopes.setdefault(call.twins, call.scope) != call.scope:
             shared.add(call.twins)
@@ -235,7 +245,7 @@ def _contested(fresh: list[Call], stored: list[Call]) -> list[Call]:
     return [
         call
         for call in fresh
-        if call.trace in shared
+        if call.same_usage in shared
         or (call.response_id and (call.key[0], call.response_id) in shared)
         or (not call.parent and call.twins in shared)
     ]
@@ -277,9 +287,7 @@ def _one_answer(call: Call, other: Call, parents: Mapping[SpanKey, bytes]) -> bo
 
 
 def _alike(call: Call, other: Call) -> bool:
-    """The same tokens of the same model, as far as both tell."""
-    if call.totals != other.totals:
-        return False
+    """The same model, as far as both tell; their tokens are the same already."""
     return not call.models or not other.models or _same_model(call.models, other.models)
 
 

@@ -12,18 +12,17 @@ LOOK_BACK_NS = 60 * 10**9
 _MAX_RANGES = 50
 _GAP_NS = 120 * 10**9
 
-_SELECT = """
-SELECT project, trace_id, span_id, hex(parent_span_id), operation, provider, request_model, response_model,
-    response_id, service, scope, toUnixTimestamp64Nano(start_time), duration_ns, {input}, {output}, billable
-FROM spans
-WHERE project IN (SELECT unhex(arrayJoin(splitByChar(',', '{projects}'))))
-    AND ({ranges})
-    AND (trace_id IN (SELECT toFixedString(unhex(arrayJoin(splitByChar(',', '{traces}'))), 16)){responses}{roots})
-LIMIT 200000
-"""
 _INPUT = """input_tokens + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)
         + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0)"""
 _OUTPUT = "output_tokens + ifNull(reasoning_tokens, 0) + ifNull(output_audio_tokens, 0)"
+_WHERE = (
+    " FROM spans WHERE project IN (SELECT unhex(arrayJoin(splitByChar(',', '{projects}')))) AND ({ranges})"
+)
+_SELECT = f"""
+SELECT project, trace_id, span_id, hex(parent_span_id), operation, provider, request_model, response_model,
+    response_id, service, scope, toUnixTimestamp64Nano(start_time), duration_ns, {_INPUT}, {_OUTPUT}, billable
+{_WHERE} AND ({{found}}) LIMIT 200000"""
+_SCOPES = f"SELECT DISTINCT project, scope{_WHERE} AND billable"
 _MAX_USAGES = 2000
 
 
@@ -51,35 +50,56 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What of a batch may be known already. ``moments`` are ns; ``roots`` are root calls' scope and total usage."""
+    """What of a batch may be known already. ``moments`` are ns; ``scopes`` are project and scope of its calls;
+    ``roots`` are root calls' scope and total usage."""
 
     projects: Iterable[str]
     traces: Iterable[bytes]
     moments: Sequence[int]
+    scopes: Iterable[tuple[str, str]] = ()
     response_ids: Iterable[str] = ()
     roots: Iterable[tuple[str, int, int]] = ()
 
 
 def known_spans(client: Client, asked: Asked) -> list[Known]:
-    """Stored spans of these traces, with these response ids, or root calls told by another scope, near the moments.
+    """Stored spans of these traces; and stored calls that another instrumentation may have told in another trace.
 
+    The second is asked only where a project has calls of more than one instrumentation: few have, and looking
+    for thousands of response ids costs the engine more than storing their spans.
     Everything from outside goes into the statement as hexadecimal digits, because it can be far longer than
     the address line that bound parameters travel in.
     """
-    responses = _hex(asked.response_ids)
-    query = _SELECT.format(
-        input=_INPUT,
-        output=_OUTPUT,
-        projects=_hex(asked.projects),
-        ranges=" OR ".join(_between(low, high) for low, high in ranges(asked.moments)),
-        traces=",".join(trace.hex() for trace in asked.traces),
-        responses=f" OR response_id IN (SELECT unhex(arrayJoin(splitByChar(',', '{responses}'))))"
-        if responses
-        else "",
-        roots=_roots(asked.roots),
-    )
-    rows = client.query(query, settings={"max_query_size": 64 * 1024 * 1024}).result_rows
+    where = {
+        "projects": _hex(asked.projects),
+        "ranges": " OR ".join(_between(low, high) for low, high in ranges(asked.moments)),
+    }
+    traces = ",".join(trace.hex() for trace in asked.traces)
+    found = f"trace_id IN (SELECT toFixedString(unhex(arrayJoin(splitByChar(',', '{traces}'))), 16))"
+    if _others(client, asked.scopes, where):
+        found += _elsewhere(asked)
+    query = _SELECT.format(**where, found=found)
+    rows = client.query(query, settings=_LONG).result_rows
     return [Known(row[0], row[1], row[2], bytes.fromhex(row[3]), *row[4:]) for row in rows]
+
+
+_LONG = {"max_query_size": 64 * 1024 * 1024}
+
+
+def _others(client: Client, scopes: Iterable[tuple[str, str]], where: dict[str, str]) -> bool:
+    """Whether calls are stored that another scope told than those asked about; an empty scope may be any."""
+    mine = set(scopes)
+    if not mine:
+        return False
+    stored: set[tuple[str, str]] = {
+        (row[0], row[1]) for row in client.query(_SCOPES.format(**where), settings=_LONG).result_rows
+    }
+    return len({scope for _, scope in mine | stored}) > 1 or any(not scope for _, scope in mine)
+
+
+def _elsewhere(asked: Asked) -> str:
+    answers = _hex(asked.response_ids)
+    found = f" OR response_id IN (SELECT unhex(arrayJoin(splitByChar(',', '{answers}'))))" if answers else ""
+    return found + _roots(asked.roots)
 
 
 def _hex(values: Iterable[str]) -> str:
