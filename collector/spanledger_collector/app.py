@@ -73,7 +73,7 @@ class Collector:
         """
         self._store, self.metrics = store, Metrics()
         self.spool = Spool(settings.folder / "spool", max_bytes=settings.spool_max_bytes)
-        self._client = cast(Client, LateClient(lambda: connect(store)))
+        self._client = cast(Client, LateClient(lambda: connect(store, send_receive_timeout=60)))
         self._reader = cast(Client, LateClient(lambda: connect_reader(store)))
         broker = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
             settings.redis_url, socket_timeout=1, socket_connect_timeout=1
@@ -133,7 +133,7 @@ class Collector:
         """Commit what was accepted, give the writer a while to store it, then end."""
         self._stopping.set()
         self.spool.close()
-        self._starter.join(timeout=30)
+        self._starter.join(timeout=5)
         self._writer.stop()
         self._retention.stop()
         self.keys.stop()

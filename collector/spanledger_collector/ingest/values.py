@@ -15,6 +15,7 @@ import orjson
 from .attributes import Value, text
 
 U8, U32, U64, I64 = 2**8 - 1, 2**32 - 1, 2**64 - 1, 2**63 - 1
+_LONGEST_S = 1e9  # thirty years: no call takes longer
 _MONEY_LIMIT = Decimal(10) ** 9
 _MAX_LABEL = 512  # bytes of a name-like column; anything longer is no name
 
@@ -83,13 +84,13 @@ def money(value: Value) -> Decimal | None:
 def seconds(value: Value) -> int | None:
     """Seconds as nanoseconds."""
     found = number(value)
-    return None if found is None else whole(round(found * 1e9), U64)
+    return None if found is None or abs(found) > _LONGEST_S else whole(round(found * 1e9), U64)
 
 
 def milliseconds(value: Value) -> int | None:
     """Milliseconds as nanoseconds."""
     found = number(value)
-    return None if found is None else whole(round(found * 1e6), U64)
+    return None if found is None or abs(found) > _LONGEST_S * 1000 else whole(round(found * 1e6), U64)
 
 
 def strings(value: Value) -> list[str] | None:

@@ -78,14 +78,16 @@ class Writer:
         """Begin."""
         self._thread.start()
 
-    def stop(self, timeout_s: float = 10) -> None:
+    def stop(self, timeout_s: float = 4) -> None:
         """Write what the closed spool still holds, for at most ``timeout_s``; the rest stays on disk."""
         deadline = time.monotonic() + timeout_s
         while self._spool.depth_bytes and self._thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.02)
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=30)
+            self._thread.join(
+                timeout=3
+            )  # one that waits for a dead store ends with the process; the spool has it all
 
     def _run(self) -> None:
         warm_up()

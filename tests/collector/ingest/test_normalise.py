@@ -30,7 +30,7 @@ TEXTS = st.one_of(
     st.sampled_from(
         ["", "{}", "[]", "[null]", "null", "NaN", "-1", "1e400", "9" * 30, '{"role": 1}', '[{"role":"user"}]', '"x"', "٣",
          '{"usage":{"prompt_tokens":"x"}}', '{"input":-5,"total":{}}', '[{"message":{"content":[{"type":"text"}]}}]',
-         '{"choices":[{"message":null}]}', '[{"role":"tool","tool_call_id":3,"content":{}}]', "2026-13-45T99:99:99Z"]
+         "1e300", '{"choices":[{"message":null}]}', '[{"role":"tool","tool_call_id":3,"content":{}}]', "2026-13-45T99:99:99Z"]
     ),
 )  # fmt: skip
 VALUES = st.recursive(
