@@ -248,8 +248,14 @@ class Serving:
             parts.ledger.settle(call.booking, nano(attempt.cost.total) if attempt.cost else 0)
 
     def _caller_left(self, call: Call) -> None:
-        call.status, call.error_type, call.http_status = "cancelled", "client_disconnected", 499
         attempt = call.attempts[-1] if call.attempts else None
+        if attempt is not None and attempt.answer.ended and not attempt.ended:
+            # It had the whole answer, and hung up before the provider's connection was given back.
+            metrics.child(metrics.STREAMS, attempt.status).inc()
+            self._close(call, attempt)
+            self._parts.cache.keep(call, attempt, None)
+            return
+        call.status, call.error_type, call.http_status = "cancelled", "client_disconnected", 499
         if call.is_draining or attempt is None or attempt.failure is not None:
             return
         if attempt.reached and not attempt.ended:

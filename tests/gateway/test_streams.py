@@ -132,6 +132,19 @@ def test_the_openai_client_raises_on_a_cut(gateway: RunningGateway, primary: Mod
             list(stream)
 
 
+def test_a_caller_that_hangs_up_after_the_last_event_had_a_whole_answer(
+    gateway: RunningGateway, primary: ModelServer
+) -> None:
+    gateway.route(primary)
+    primary.set(end_s=1.0)  # the provider keeps its connection a little longer than its answer
+    answer = gateway.chat(stream=True)
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+    request, attempt = gateway.spans(answer, 2)
+    assert request.get(semconv.STATUS) in (None, "ok")
+    assert attempt.get(semconv.STATUS) in (None, "ok")
+    assert attempt.get(semconv.OUTPUT_TOKENS)
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_disconnect_closes_the_upstream_at_once(
     gateway: RunningGateway, primary: ModelServer, stream: bool

@@ -55,7 +55,7 @@ def test_ragtruths_answers_lie_on_both_sides_of_the_floor(test_data: Path) -> No
 def test_a_question_without_marked_answers_is_left_out() -> None:
     source = {"question": "q", "passages": "passage 1:a\n\npassage 2:b"}
     unmarked: dict[str, Any] = {"model": "gpt-4-0613", "response": "good", "labels": []}
-    marked: dict[str, Any] = {"model": "m", "response": "bad", "labels": [{"start": 0}]}
+    marked: dict[str, Any] = {"model": "m", "response": "bad", "labels": [{"start": 0, "end": 3}]}
     assert ragtruth_case({"source": source, "responses": [unmarked]}) is None
     made = ragtruth_case({"source": source, "responses": [unmarked, marked]})
     assert made == DemoCase("q", ("passage 1:a", "passage 2:b"), "good", "good", "bad")

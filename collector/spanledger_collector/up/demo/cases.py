@@ -52,16 +52,21 @@ def load_cases(folder: Path | None) -> CaseSet:
 def ragtruth_case(row: Mapping[str, Any]) -> DemoCase | None:
     """One RAGTruth question; None when its answers are all marked, or none is.
 
-    ``wrong`` is an answer in which annotators marked a hallucination; the other two are unmarked ones.
+    ``wrong`` is the answer in which annotators marked the most text as hallucinated; the other two are unmarked ones.
     """
     answers: Sequence[Mapping[str, Any]] = row["responses"]
     unmarked = sorted((a for a in answers if not a["labels"]), key=_care)
-    marked = [a["response"] for a in answers if a["labels"]]
+    marked = sorted((a for a in answers if a["labels"]), key=_marked_text)
     if not unmarked or not marked:
         return None
     passages = tuple(p.strip() for p in row["source"]["passages"].split("\n\n") if p.strip())
     right, backup = unmarked[0]["response"], unmarked[1 % len(unmarked)]["response"]
-    return DemoCase(row["source"]["question"], passages, right, backup, marked[0])
+    return DemoCase(row["source"]["question"], passages, right, backup, marked[-1]["response"])
+
+
+def _marked_text(answer: Mapping[str, Any]) -> int:
+    """How many characters of an answer the annotators marked."""
+    return sum(label["end"] - label["start"] for label in answer["labels"])
 
 
 def _care(answer: Mapping[str, Any]) -> int:

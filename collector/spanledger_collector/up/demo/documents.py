@@ -13,7 +13,7 @@ EMBEDDING = "text-embedding-3-small"
 BUDGET_TEAM = "research"
 TEAMS = ("search", "support", BUDGET_TEAM)
 ALLOWANCE = Decimal("0.08")  # USD that one showing may spend on the budgeted team
-FLOOR = 0.65
+FLOOR = 0.62
 
 
 def documents(
@@ -54,7 +54,7 @@ def documents(
             "floor": FLOOR,
             "window_s": 30,
             "min_samples": 10,
-            "cooldown_s": 15,
+            "cooldown_s": 8,
         },
     )
     add(
@@ -64,7 +64,9 @@ def documents(
         cache={"exact": True, "ttl_s": 600},
     )
     embedding = {"upstream": "demo-primary", "model": EMBEDDING}
-    add("route", EMBEDDING, targets=[embedding, {**embedding, "upstream": "demo-backup", "role": "fallback"}])
+    own = {"upstream": "demo-backup", "model": "bge-small-en", "role": "fallback"}
+    add("price", "demo-bge", provider="vllm", model="bge-small-en", input="0.01")
+    add("route", EMBEDDING, targets=[embedding, own])
     amount = str((spent + ALLOWANCE).quantize(Decimal("0.01")))
     add("budget", f"{BUDGET_TEAM}-daily", amount=amount, period="day", scope={"team": BUDGET_TEAM})
     add("evaluator", "rag-answers", scorers=["groundedness"], filter={"has_documents": True})

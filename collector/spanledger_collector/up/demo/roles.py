@@ -10,7 +10,7 @@ from spanledger_collector.up.settings import UpSettings
 PRIMARY, BACKUP = "demo-primary", "demo-backup"
 
 
-WORKER_ENV = {"SPANLEDGER_CANARY_SHARE": "0.2"}  # a viewer should not wait long for the return
+WORKER_ENV = {"SPANLEDGER_CANARY_SHARE": "0.4"}  # a viewer should not wait long for the return
 
 
 def demo_roles(settings: UpSettings) -> list[Role]:

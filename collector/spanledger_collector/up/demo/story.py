@@ -23,9 +23,9 @@ class Act:
 
 HEALTHY: dict[str, object] = {"quality": 1.0, "error_status": 0}
 ACTS = (
-    Act(0, 2.5, "teams ask questions; the primary model answers well", HEALTHY),
-    Act(30, 2.5, "the primary model starts to make things up", {"quality": 0.0}),
-    Act(80, 2.5, "the primary model is well again; one call in five still probes it", {"quality": 1.0}),
+    Act(0, 3.0, "teams ask questions; the primary model answers well", HEALTHY),
+    Act(30, 3.0, "the primary model starts to make things up", {"quality": 0.0}),
+    Act(75, 3.0, "the primary model is well again; some calls still probe it", {"quality": 1.0}),
     Act(130, 2.0, "the primary is down for a moment: calls go to the backup at once", {"error_status": 503}),
     Act(136, 2.0, "the primary is up again", HEALTHY),
     Act(170, 0.4, "that was the story; light traffic goes on until Ctrl-C", HEALTHY),

@@ -71,6 +71,7 @@ class Behaviour:
     latency_s: float = 0.0  # before anything is sent
     first_token_s: float = 0.0  # between a stream's head and its first content chunk
     chunk_s: float = 0.0  # between content chunks
+    end_s: float = 0.0  # between a stream's last event and the end of its body
     chunk_tokens: int = 1
     max_running: int = 0  # 0: no limit; otherwise further requests wait, as in a full batch
 

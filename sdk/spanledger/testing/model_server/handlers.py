@@ -200,6 +200,7 @@ async def _stream(exchange: Exchange, reply: Reply) -> web.StreamResponse:
             call.chunks += 1
             if exchange.first is None:
                 exchange.first = time.monotonic() - exchange.started
+    await asyncio.sleep(behaviour.end_s)
     await response.write_eof()
     call.outcome = "ok"
     return response
