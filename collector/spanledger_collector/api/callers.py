@@ -49,6 +49,15 @@ def caller_with(scope: Scope, shared: bool = False) -> Callable[..., Awaitable[C
     return dependency
 
 
+async def document_reader(request: Request, credentials: Credentials, project: ProjectName = None) -> Caller:
+    """A dependency: the caller, who must hold ``read``; for prompts ``ingest`` will do, as applications have it."""
+    key = identify(request.app.state.keys, credentials)
+    allowed = ("read", "ingest") if request.path_params.get("kind") == "prompt" else ("read",)
+    if not any(key.may(scope) for scope in allowed):
+        raise Refusal(403, f"key {key.id!r} lacks scope 'read': it has {', '.join(key.scopes)}")
+    return Caller(key, _tenant(key, project, shared=True))
+
+
 def identify(keys: KeyDirectory, credentials: HTTPAuthorizationCredentials | None) -> Key:
     """The holder of the request's key.
 

@@ -18,9 +18,6 @@ from .problems import Refusal
 
 router = APIRouter(prefix="/api", tags=["calls"])
 
-SEARCH_S = 10
-"""How long a search in prompts may take before it is refused as too wide."""
-
 
 @router.get("/calls")
 def list_calls(

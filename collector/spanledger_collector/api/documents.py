@@ -12,13 +12,13 @@ from spanledger_collector.store.registry.documents import SHARED, Kind
 from spanledger_collector.store.registry.plan import Action, Change, Draft, Version, differences
 from spanledger_collector.store.registry.registry import Registry
 
-from .callers import Caller, caller_with
+from .callers import Caller, caller_with, document_reader
 from .problems import Refusal
 from .snapshots import Snapshots
 
 router = APIRouter(prefix="/api/registry", tags=["registry"])
 
-Reader = Annotated[Caller, Depends(caller_with("read", shared=True))]
+Reader = Annotated[Caller, Depends(document_reader)]
 Admin = Annotated[Caller, Depends(caller_with("admin", shared=True))]
 Note = Annotated[str, Field(max_length=2000)]
 VersionNumber = Annotated[int, Field(ge=0, le=2**31)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +28,7 @@ MEDIA_TYPE = "application/problem+json"
 
 log = logging.getLogger(__name__)
 
+_ADDRESS = re.compile(r"(url: [^?\s]*)\?\S+")
 _AWAY = {None, 202, 209, 210, 242, 279, 439, 999}
 """No code (the connection failed), or one that says: not now."""
 
@@ -156,7 +158,8 @@ async def _engine(_: Request, wrong: ClickHouseError) -> JSONResponse:
     code = getattr(wrong, "code", None)
     if code in _TOO_MUCH:
         return problem(422, "the question reads more than is allowed: narrow its time or filters")
-    log.error("the engine failed: %s", wrong)
+    # What follows the question mark are bound values: people's words and names.
+    log.error("the engine failed: %s", _ADDRESS.sub(r"\1?...", str(wrong))[:500])
     if code in _AWAY:
         return problem(503, "the store does not answer: try again", headers={"Retry-After": "2"})
     return problem(500, "the request failed; the collector's log says why")

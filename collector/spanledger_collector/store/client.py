@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -10,6 +11,10 @@ import clickhouse_connect as library
 
 from .clickhouse import AsyncClient, Client
 from .settings import StoreSettings
+
+# urllib3 warns of each broken connection with the whole address, and in it stand bound values: people's words
+# and names. What went wrong reaches the caller as an exception all the same.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)

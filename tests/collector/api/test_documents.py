@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from dirty_equals import IsPartialDict
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from .conftest import ClientFor
+from spanledger_collector.api.app import build
+from spanledger_collector.store.client import connect_reader
+from spanledger_collector.store.registry.keys import KeyDirectory
+from spanledger_collector.store.registry.registry import Registry
+from spanledger_collector.store.settings import StoreSettings
+from tests.servers import start_engine
+
+from .conftest import BOOTSTRAP, ClientFor
 
 pytestmark = pytest.mark.clickhouse
 
@@ -143,3 +152,35 @@ def test_an_unknown_path_or_kind_is_a_problem(operator: TestClient, nobody: Test
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == status
+
+
+def test_an_application_may_read_its_prompts_with_its_ingest_key_and_nothing_else(
+    client_for: ClientFor,
+) -> None:
+    admin, app = client_for("p", "admin"), client_for("p", "ingest")
+    document = {"template": "Hi {{name}}", "labels": {"production": 1}}
+    assert admin.put("/api/registry/prompt/greet", json={"document": document}).status_code == 200
+    assert app.get("/api/registry/prompt/greet").json()["document"] == document
+    assert len(app.get("/api/registry/prompt/greet/history").json()) == 1
+    assert app.get("/api/registry/upstream/x").status_code == 403
+    assert app.get("/api/registry").status_code == 403
+    assert app.put("/api/registry/prompt/greet", json={"document": document}).status_code == 403
+
+
+def test_a_store_that_is_away_is_a_503_that_says_when_to_try_again(
+    app: FastAPI, keys: KeyDirectory, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = start_engine(tmp_path)
+    client = connect_reader(StoreSettings(clickhouse_url=f"{engine.url}/default"))
+    engine.server.stop()
+    away = TestClient(
+        build(client, Registry(client), keys),
+        headers={"Authorization": f"Bearer {BOOTSTRAP}"},
+        raise_server_exceptions=False,
+    )
+    for path in ("/api/calls?text=secret", "/api/registry/snapshot", "/api/export/calls"):
+        answer = away.get(path)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    client.close()
+    assert "secret" not in caplog.text
+    del app

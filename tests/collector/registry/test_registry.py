@@ -134,6 +134,16 @@ def test_what_others_refer_to_cannot_be_deleted(registry: Registry, project: str
         registry.delete(project, "upstream", "openai", author="ann")
 
 
+def test_a_label_cannot_stand_for_a_version_that_does_not_exist(registry: Registry, project: str) -> None:
+    def prompt(**labels: int) -> Draft:
+        return Draft(kind="prompt", name="greet", document={"template": "Hi", "labels": labels})
+
+    registry.put(project, prompt(production=1), author="ann")
+    registry.put(project, prompt(production=1, next=2), author="ann")
+    with pytest.raises(DocumentError, match=r"labels\.production: there is no version 4; this one is 3"):
+        registry.put(project, prompt(production=4), author="ann")
+
+
 def test_a_hash_belongs_to_one_key_only(registry: Registry, project: str) -> None:
     document = {"hash": uuid.uuid4().hex * 2, "scopes": ["read"]}
     registry.put(project, Draft(kind="key", name="a", document=document), author="ann")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .asking import Client, Row, ask, ask_one, every, statement
+from .asking import Client, Row, ask, every, statement
 from .spend import DIMENSIONS, MODEL
 from .window import IN_SPANS, Window
 
@@ -93,6 +93,10 @@ WITH scored AS (
 """
 
 
+SEARCH_S = 10
+"""How long a search through prompts may take before it is refused as too wide."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """Spans with a valid score of this name, between the two values."""
@@ -131,6 +135,10 @@ class CallFilter:
     min_cost: str = ""
     unpriced: bool = False
     trace: str = ""
+
+    def settings(self) -> dict[str, object]:
+        """The engine's settings for the question: a search through prompts ends after ``SEARCH_S`` seconds."""
+        return {"max_execution_time": SEARCH_S} if self.input_has else {}
 
     def prefix(self) -> str:
         """What stands before SELECT."""
@@ -208,7 +216,7 @@ def calls(
         "LIMIT {limit:UInt32} OFFSET {offset:UInt64}",
     )
     parameters |= {"project": project, "limit": limit, "offset": offset, **window.bound()}
-    return ask(client, sql, parameters)
+    return ask(client, sql, parameters, which.settings())
 
 
 def _within_page(conditions: Sequence[str], descending: bool) -> str:
@@ -233,7 +241,8 @@ def count_calls(client: Client, project: str, window: Window, which: CallFilter)
         "SELECT count() AS n FROM spans WHERE project = {project:String} AND",
         every([IN_SPANS, *conditions]),
     )
-    return int(ask_one(client, sql, parameters | {"project": project, **window.bound()})["n"])
+    parameters |= {"project": project, **window.bound()}
+    return int(ask(client, sql, parameters, which.settings())[0]["n"])
 
 
 def values(client: Client, project: str, window: Window, column: str, limit: int = 200) -> list[str]:

@@ -59,23 +59,15 @@ class Message(Document):
 
 
 class Prompt(Document):
-    """A prompt template (``text`` or ``messages``), or a label of one.
+    """A prompt template: a text or messages, with variables written ``{{name}}``, and its labels.
 
-    Each version of document ``greeting`` is a version of the prompt; document ``greeting@production``
-    is the label ``production`` and holds the ``version`` it points at, so that moving a label is a
-    versioned change too.
+    Each version of the document is a version of the prompt. ``labels`` say which version each label stands
+    for, so that moving a label is a versioned change too.
     """
 
-    text: str = ""
-    messages: list[Message] = Field(default_factory=list[Message])
+    template: Annotated[str, Field(min_length=1)] | Annotated[list[Message], Field(min_length=1)]
+    labels: dict[Text, Annotated[int, Field(ge=1)]] = Field(default_factory=dict[str, int])
     config: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue])
-    version: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def _one_shape(self) -> Self:
-        if sum((bool(self.text), bool(self.messages), self.version is not None)) != 1:
-            raise ValueError("give one of: text, messages, or (for a label) version")
-        return self
 
 
 class Dataset(Document):

@@ -90,6 +90,7 @@ def plan(
     known |= {(draft.kind, draft.name) for draft in drafts} | set(shared)
     for address, document in documents.items():
         problems += _dangling(address, document, known, project)
+        problems += _labels_ahead(address, document, current)
     if problems:
         raise DocumentError(problems)
     ordered = sorted(drafts, key=lambda draft: KINDS.index(draft.kind))
@@ -166,3 +167,14 @@ def _dangling(
         if (kind, name) not in known:
             message = f"there is no {kind} {name!r} in project {project!r} or '*'"
             yield Problem(*address, path, message)
+
+
+def _labels_ahead(
+    address: Address, document: Mapping[str, Any], current: Mapping[Address, Version]
+) -> Iterator[Problem]:
+    """Labels of a prompt that point at a version which does not exist even when this one is stored."""
+    labels: Mapping[str, int] = document.get("labels", {}) if address[0] == "prompt" else {}
+    newest = (current[address].version if address in current else 0) + 1
+    for label, version in labels.items():
+        if version > newest:
+            yield Problem(*address, ("labels", label), f"there is no version {version}; this one is {newest}")
