@@ -212,4 +212,4 @@ def _load_prices() -> None:
 
 def create() -> Gateway:
     """The application as the environment configures it; for ``uvicorn --factory``."""
-    return Gateway(load(), Recorder(sdk.load(project="*", team="")))
+    return Gateway(load(), Recorder(sdk.load(project="*", team="", service="spanledger-gateway")))
