@@ -79,8 +79,11 @@ class Ledger:
         """Repeat settlements that Redis missed, until cancelled."""
         while True:
             await asyncio.sleep(1.0)
-            for _ in range(len(self._unsettled)):
-                self._settle(*self._unsettled.popleft())
+            self._repeat()
+
+    def _repeat(self) -> None:
+        for _ in range(len(self._unsettled)):
+            self._settle(*self._unsettled.popleft())
 
     async def _queue(self, booking: Booking, likely: int, refusing: Applied) -> tuple[Applied | None, bool]:
         # One caller of each budget asks Redis again; the others stand in line behind it.
@@ -101,6 +104,8 @@ class Ledger:
                 self._queues = {key: queue for key, queue in self._queues.items() if queue.locked()}
 
     async def _try(self, booking: Booking, likely: int) -> tuple[Applied | None, bool]:
+        if self._unsettled and self._link.is_up():
+            self._repeat()  # commands keep their order: what is owed counts before what is asked
         keys: list[str] = []
         arguments: list[str | int] = [
             int(time.time() * 1000),
@@ -138,8 +143,10 @@ class Ledger:
 
     def _settle(self, booking: Booking, cost: int) -> None:
         keys = [key for one in booking.budgets for key in (one.key, one.key + ":leases")]
-        expiries = [_expiry(one) for one in booking.budgets]
-        future = self._link.script(_SETTLE, keys, [booking.lease, booking.amount, cost, *expiries])
+        arguments: list[str | int] = [booking.lease, booking.amount, cost]
+        for one in booking.budgets:
+            arguments += (self._known.get(one.key, 0), _expiry(one))
+        future = self._link.script(_SETTLE, [*keys, MISSING], arguments)
         self._settling.add(future)
         future.add_done_callback(functools.partial(self._settled, booking, cost))
 

@@ -69,6 +69,10 @@ class RedisLink:
             self._running = loop.create_task(self._run())
         return future
 
+    def is_up(self) -> bool:
+        """Whether Redis is believed to answer; false for a moment after it did not."""
+        return asyncio.get_running_loop().time() >= self._down_until
+
     def script(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]
     ) -> asyncio.Future[Any]:

@@ -153,6 +153,10 @@ for i = 1, count do
     redis.call('DEL', leases)
     redis.call('SADD', KEYS[#KEYS], key)
     counts = {ARGV[at + 1], '0'}
+  elseif tonumber(ARGV[at + 1]) > tonumber(counts[1]) and redis.call('SISMEMBER', KEYS[#KEYS], key) == 1 then
+    -- Made anew by another gateway that knew less.
+    redis.call('HSET', key, 'spent', ARGV[at + 1])
+    counts[1] = ARGV[at + 1]
   end
   local reserved = tonumber(counts[2]) or 0
   if reserved > 0 then
@@ -185,19 +189,21 @@ end
 return out
 """
 
-# KEYS: a counter and its leases for each budget. ARGV: lease id, amount reserved, actual cost,
-# then for each budget the expiry in s of a counter made anew. Returns {spent...}.
+# KEYS: a counter and its leases for each budget, then MISSING. ARGV: lease id, amount reserved, actual
+# cost, then for each budget: known spent, expiry in s, both for a counter made anew. Returns {spent...}.
 SETTLE = """
 local lease, out = ARGV[1] .. ':' .. ARGV[2], {}
-for i = 1, #KEYS / 2 do
-  local key = KEYS[2 * i - 1]
+for i = 1, (#KEYS - 1) / 2 do
+  local key, at = KEYS[2 * i - 1], 2 + 2 * i
+  if redis.call('EXISTS', key) == 0 then
+    redis.call('HSET', key, 'spent', ARGV[at], 'reserved', 0)
+    if tonumber(ARGV[at + 1]) > 0 then redis.call('EXPIRE', key, ARGV[at + 1]) end
+    redis.call('SADD', KEYS[#KEYS], key)
+  end
   if redis.call('ZREM', KEYS[2 * i], lease) == 1 then
     redis.call('HINCRBY', key, 'reserved', '-' .. ARGV[2])
   end
   out[i] = tostring(redis.call('HINCRBY', key, 'spent', ARGV[3]))
-  if redis.call('TTL', key) == -1 and tonumber(ARGV[3 + i]) > 0 then
-    redis.call('EXPIRE', key, ARGV[3 + i])
-  end
 end
 return out
 """
