@@ -63,6 +63,8 @@ def put(span: trace.Span, facts: dict[str, Any]) -> None:
 def hand_down(span: trace.Span, facts: dict[str, Any]) -> None:
     """Set attributes that each span below, started from now on, carries as well."""
     if type(span) is LedgerSpan:
+        if not span.open:
+            return
         span.attributes.update(facts)
         inherited = span.inherited
         span.inherited = {**inherited, **facts} if inherited else facts

@@ -268,6 +268,15 @@ def test_who_it_is_for_is_handed_down(sink: Sink) -> None:
     assert got["root"]["spanledger.metadata.n"] == 3
 
 
+def test_a_span_that_is_over_takes_nothing_more(sink: Sink) -> None:
+    with spanledger.span("s") as span:
+        pass
+    span.update(user_id="late", feature="late")
+    span.score("late", 1)
+    got = recorded(sink)["s"]
+    assert (facts(got), len(got.events)) == ({}, 0)
+
+
 def test_a_retrieval_names_its_documents(sink: Sink) -> None:
     documents = [{"id": "d1", "content": "text", "score": 0.5, "source": "wiki", "updated_at": "2026-01-01"}]
     with spanledger.span("retrieve", operation="retrieval") as span:

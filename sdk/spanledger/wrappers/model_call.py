@@ -79,6 +79,8 @@ def provider_of(host: str, default: str) -> str:
 def endpoint_of(path: str) -> Endpoint | None:
     """What kind of call a path is; None for one that is not recorded."""
     path = path.partition("?")[0].rstrip("/")
+    if "/threads/" in path:  # OpenAI's assistants: a message that is added there asks no model
+        return None
     for ending, endpoint in ENDPOINTS.items():
         if path.endswith(ending) or path == ending[1:]:
             return endpoint

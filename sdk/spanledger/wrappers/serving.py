@@ -148,7 +148,7 @@ class Serving:
         return plan
 
     def _place_in_cache(self, plan: Plan, options: Any) -> None:
-        url = str(options.url)
+        url = str(options.url).partition("?")[0]
         endpoint: Endpoint | None = None
         for path, kind in _ENDPOINTS:
             endpoint = kind if url.endswith(path) else endpoint

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 import spanledger
 from spanledger.testing.model_server import Answer, Call, ModelServer, ToolCall
+from spanledger.wrappers.model_call import endpoint_of
 from tests.sdk.sink import Sink, facts
 
 ASK: list[Any] = [{"role": "user", "content": "What is the capital of France?"}]
@@ -240,6 +241,26 @@ def test_calls_that_ask_no_model_are_not_recorded(client: openai.OpenAI, sink: S
     assert client.models.list().data
     assert spanledger.flush()
     assert sink.spans == []
+
+
+@pytest.mark.parametrize(
+    ("path", "operation"),
+    [
+        ("/chat/completions", "chat"),
+        ("/deployments/gpt/chat/completions?api-version=1", "chat"),
+        ("/completions", "text_completion"),
+        ("/v1/messages?beta=true", "chat"),
+        ("/responses", "chat"),
+        ("/embeddings", "embeddings"),
+        ("/threads/t1/messages", None),
+        ("/v1/messages/count_tokens", None),
+        ("/responses/r1/cancel", None),
+        ("/files", None),
+    ],
+)
+def test_paths_that_ask_a_model_are_told_from_others(path: str, operation: str | None) -> None:
+    found = endpoint_of(path)
+    assert (found[0] if found else None) == operation
 
 
 def test_the_call_nests_and_names_its_span_to_the_provider(
