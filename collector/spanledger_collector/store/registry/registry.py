@@ -30,6 +30,7 @@ _SELECT = (
     "SELECT project, kind, name, version, document, deleted, author, toUnixTimestamp64Nano(registry.time) AS time, note"
     " FROM registry"
 )
+_ONE_DOCUMENT = " WHERE project = {project:String} AND kind = {kind:String} AND name = {name:String}"
 # Two rows of one version can only come from a race older than the deduplication window: the first wins.
 _NEWEST = " ORDER BY project, kind, name, version DESC, registry.time LIMIT 1 BY project, kind, name"
 
@@ -56,7 +57,12 @@ class Registry:
         Raises:
             NotFoundError: there is none, or it is deleted and no version was asked for.
         """
-        found = [row for row in self.history(project, kind, name) if version in (None, row.version)]
+        found = self._read(
+            _ONE_DOCUMENT
+            + (" AND version = {version:UInt32}" if version is not None else "")
+            + " ORDER BY version DESC, registry.time LIMIT 1",
+            {"project": project, "kind": kind, "name": name, "version": version or 0},
+        )
         if not found or (version is None and found[0].deleted):
             which = f"version {version} of " if version is not None else ""
             raise NotFoundError(f"there is no {which}{kind} {name!r} in project {project!r}")
@@ -65,8 +71,7 @@ class Registry:
     def history(self, project: str, kind: str, name: str) -> list[Version]:
         """All versions of a document, newest first; empty when it never was."""
         return self._read(
-            " WHERE project = {project:String} AND kind = {kind:String} AND name = {name:String}"
-            " ORDER BY version DESC, registry.time LIMIT 1 BY version",
+            _ONE_DOCUMENT + " ORDER BY version DESC, registry.time LIMIT 1 BY version",
             {"project": project, "kind": kind, "name": name},
         )
 
@@ -195,8 +200,7 @@ class Registry:
             settings={"insert_deduplication_token": token, "async_insert": 0},
         )
         stored = self._read(
-            " WHERE project = {project:String} AND kind = {kind:String} AND name = {name:String}"
-            " AND version = {version:UInt32} ORDER BY registry.time LIMIT 1",
+            _ONE_DOCUMENT + " AND version = {version:UInt32} ORDER BY registry.time LIMIT 1",
             {"project": row.project, "kind": row.kind, "name": row.name, "version": row.version},
         )
         if stored != [row]:
