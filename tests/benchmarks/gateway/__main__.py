@@ -59,7 +59,7 @@ def proxying(folder: Path, redis_url: str, rounds: int, seconds: int) -> list[Fi
         started = time.perf_counter()
         with gateway(folder, redis_url, snapshot(up)) as (server, port):
             figures = [at_most("start to first answer", time.perf_counter() - started, 3, " s")]
-            time.sleep(1)
+            time.sleep(5)  # the price table loads beside the start
             memory = sum(rss_bytes(pid) for pid in _family(server.process.pid)) / 2**20
             figures.append(at_most("idle memory", memory, 120, " MB", 0))
             wrk(folder, port, 64, seconds)
