@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spanledger.serving.usage import Usage
-from spanledger_collector.store.reads.known import Asked, Known
+from spanledger_collector.store.reads.known import LOOK_BACK_NS, Asked, Known
 
 from .normalise import MODEL_OPERATIONS, Span
 
@@ -28,6 +28,7 @@ SpanKey = tuple[str, bytes, bytes]
 """Project, trace id, span id."""
 
 SKEW_NS = 10**9
+_DAY_NS = 86_400 * 10**9
 _MAX_DEPTH = 200  # a chain of parents longer than this is a loop
 _MAX_PAIRS = 64  # spans of one trace or response id that are compared with each other
 
@@ -96,6 +97,7 @@ def asked(spans: Sequence[Span]) -> Asked:
         scopes=scopes,
         response_ids={row["response_id"] for row in rows if row.get("response_id")},
         roots=roots,
+        look_back_ns=_DAY_NS if any(span.clamped for span in spans) else LOOK_BACK_NS,
     )
 
 

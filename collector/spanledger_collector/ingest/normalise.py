@@ -60,12 +60,16 @@ class Tenancy:
 
 @dataclass(slots=True)
 class Span:
-    """One row, and what billing needs beside it. ``told_*`` is what the span says of itself."""
+    """One row, and what billing needs beside it. ``told_*`` is what the span says of itself.
+
+    ``clamped``: its start is the time of arrival, so another arrival of it has another start.
+    """
 
     row: Row
     usage: Usage | None
     told_billable: bool | None = None
     told_reason: str = ""
+    clamped: bool = False
 
 
 @dataclass(slots=True)
@@ -150,13 +154,7 @@ def resource_row(attributes: dict[str, Value], tenancy: Tenancy) -> Row:
 
 
 def _add(span: slim.Span, base: Row, tenancy: Tenancy, into: Batch) -> None:
-    row = dict(base)
-    row["trace_id"], row["span_id"] = span.trace_id, span.span_id
-    row["name"] = span.name.decode("utf-8", "replace")
-    row["kind"] = _KINDS[span.kind] if 0 <= span.kind < 6 else "internal"
-    parent = span.parent_span_id
-    if len(parent) == 8 and parent != _NO_SPAN:
-        row["parent_span_id"] = parent
+    row = _identified(span, base)
     facts: dict[str, Value] = {}
     extra: dict[str, Value] = {}
     groups: content.Groups = {}
@@ -166,7 +164,8 @@ def _add(span: slim.Span, base: Row, tenancy: Tenancy, into: Batch) -> None:
         _unquote(facts)
     if "value.output" in facts:
         _read_raw_answer(facts)
-    if not _set_times(span, row, tenancy.received_at):
+    clamped = not _set_times(span, row, tenancy.received_at)
+    if clamped:
         extra["spanledger.original_start_time"] = span.start
         into.clamped += 1
     scores = _read_events(span.events, row, facts) if span.events else []
@@ -192,7 +191,18 @@ def _add(span: slim.Span, base: Row, tenancy: Tenancy, into: Batch) -> None:
     told, reason = values.flag(facts.get("told.billable")), text(facts.get("told.billable_reason"))
     if dialect == "logfire" and _is_told_by_its_stream(facts, row, usage):
         told, reason = False, "told_by_its_stream"
-    into.spans.append(Span(row, usage, told, reason))
+    into.spans.append(Span(row, usage, told, reason, clamped))
+
+
+def _identified(span: slim.Span, base: Row) -> Row:
+    row = dict(base)
+    row["trace_id"], row["span_id"] = span.trace_id, span.span_id
+    row["name"] = span.name.decode("utf-8", "replace")
+    row["kind"] = _KINDS[span.kind] if 0 <= span.kind < 6 else "internal"
+    parent = span.parent_span_id
+    if len(parent) == 8 and parent != _NO_SPAN:
+        row["parent_span_id"] = parent
+    return row
 
 
 def _is_told_by_its_stream(facts: dict[str, Value], row: Row, usage: Usage | None) -> bool:

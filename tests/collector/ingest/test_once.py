@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from tests.otlp import SpanData, chat
+from tests.otlp import SpanData, body, chat
 
-from .conftest import Pipeline
+from .conftest import Pipeline, record
 
 pytestmark = pytest.mark.clickhouse
 
@@ -41,6 +42,15 @@ def test_resent_and_regrouped_spans_change_nothing(pipeline: Pipeline) -> None:
         pipeline.send(span)
         pipeline.store_all()
     assert totals(pipeline) == before == {"spans": 12, "calls": 12, "cost": 12 * CALL}
+
+
+def test_span_with_a_start_nobody_can_mean_is_stored_once_too(pipeline: Pipeline) -> None:
+    span = SpanData(attributes=chat(), start=5)
+    for hours in (20, 10, 0):
+        arrived = time.time_ns() - hours * 3600 * 10**9
+        pipeline.spool.append(replace(record(body(span)), received_at=arrived)).result(10)
+        pipeline.store_all()
+    assert totals(pipeline)["spans"] == 1
 
 
 def test_one_span_of_two_projects_is_two_spans(pipeline: Pipeline) -> None:

@@ -51,3 +51,20 @@ def test_score_event_is_a_score_about_its_span(collector: Collector) -> None:
     (row,) = collector.wait_for(span, table="scores")
     assert (row["name"], row["value"], row["explanation"], row["status"]) == ("thumbs", 1.0, "ok", "ok")
     assert (row["span"].lower(), row["source"]) == (span.span_id.hex(), "sdk")
+
+
+def test_metrics_tell_what_came_in_and_what_became_of_it(collector: Collector) -> None:
+    names = ("received", "accepted", "stored_spans", "duplicated_spans", "unpriced_calls", "repeated_calls")
+
+    def counted() -> list[float]:
+        return [collector.metric(f"spanledger_ingest_{name}_total") for name in names]
+
+    before = counted()
+    spans = [SpanData(attributes=chat()), SpanData(attributes=chat(gen_ai__request__model="nobody-knows"))]
+    collector.send(*spans)
+    collector.wait_for(*spans)
+    collector.send(spans[0])
+    collector.settled()
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [3, 3, 2, 1, 1, 0]
+    assert collector.metric("spanledger_ingest_visible_lag_seconds_count") > 0
+    assert collector.metric("spanledger_ingest_insert_seconds_count") > 0

@@ -59,6 +59,7 @@ class Asked:
     scopes: Iterable[tuple[str, str]] = ()
     response_ids: Iterable[str] = ()
     roots: Iterable[tuple[str, int, int]] = ()
+    look_back_ns: int = LOOK_BACK_NS
 
 
 def known_spans(client: Client, asked: Asked) -> list[Known]:
@@ -71,7 +72,7 @@ def known_spans(client: Client, asked: Asked) -> list[Known]:
     """
     where = {
         "projects": _hex(asked.projects),
-        "ranges": " OR ".join(_between(low, high) for low, high in ranges(asked.moments)),
+        "ranges": " OR ".join(_between(low, high) for low, high in ranges(asked.moments, asked.look_back_ns)),
     }
     traces = ",".join(trace.hex() for trace in asked.traces)
     found = f"trace_id IN (SELECT toFixedString(unhex(arrayJoin(splitByChar(',', '{traces}'))), 16))"
@@ -124,7 +125,7 @@ def _between(low: int, high: int) -> str:
     return f"start_time BETWEEN fromUnixTimestamp64Nano({low:d}) AND fromUnixTimestamp64Nano({high:d})"
 
 
-def ranges(moments: Sequence[int]) -> list[tuple[int, int]]:
+def ranges(moments: Sequence[int], look_back_ns: int = LOOK_BACK_NS) -> list[tuple[int, int]]:
     """Few ranges of time that cover all moments: one late span must not make the engine read a year."""
     ordered = sorted(moments)
     found: list[tuple[int, int]] = []
@@ -137,4 +138,4 @@ def ranges(moments: Sequence[int]) -> list[tuple[int, int]]:
         gaps = [(found[i + 1][0] - found[i][1], i) for i in range(len(found) - 1)]
         _, at = min(gaps)
         found[at : at + 2] = [(found[at][0], found[at + 1][1])]
-    return [(low - LOOK_BACK_NS, high) for low, high in found]
+    return [(low - look_back_ns, high) for low, high in found]
