@@ -51,10 +51,25 @@ def test_budgets_and_route_states_outlive_a_restart_of_redis(
     collector.start()
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
-    server = broker(tmp_path, port)
+    servers = [broker(tmp_path, port)]
+    try:
+        _restarted(tmp_path, collector, url, servers, primary, backup)
+    finally:
+        servers[-1].stop()
+        collector.stop()
+
+
+def _restarted(
+    folder: Path,
+    collector: StandInCollector,
+    url: str,
+    servers: list[Server],
+    primary: ModelServer,
+    backup: ModelServer,
+) -> None:
     for model in (primary, backup):
         model.set(answer=TEN)
-    with running(tmp_path, collector, url) as gateway:
+    with running(folder, collector, url) as gateway:
         budget = Budget(amount=Decimal(40), scope={"feature": "dear"})
         gateway.install(plan(primary, backup, prices=(PRICE,), budgets={"b": budget}))
         dear = {"x-spanledger-feature": "dear"}
@@ -62,7 +77,7 @@ def test_budgets_and_route_states_outlive_a_restart_of_redis(
             client.hset(f"spanledger:route:shop:{MODEL}", mapping={"state": "fallback", "reason": "quality"})
         until(gateway.chat, lambda answer: answer.headers["x-spanledger-upstream"] == "up1")
         assert [gateway.chat(max_tokens=10, headers=dear).status for _ in range(2)] == [200, 200]
-        server.kill()
+        servers[-1].kill()
 
         refused = until(
             lambda: gateway.chat(max_tokens=10, headers=dear), lambda answer: answer.status == 503
@@ -71,9 +86,7 @@ def test_budgets_and_route_states_outlive_a_restart_of_redis(
         # Calls without a budget go on, and the last known state of their route is obeyed.
         assert gateway.chat().headers["x-spanledger-upstream"] == "up1"
 
-        server = broker(tmp_path, port)
+        servers.append(broker(folder, int(url.split(":")[2].split("/")[0])))
         until(lambda: gateway.chat(max_tokens=10, headers=dear), lambda answer: answer.status == 200)
         assert gateway.chat(max_tokens=10, headers=dear).status == 200
         assert gateway.chat(max_tokens=10, headers=dear).status == 429
-    server.stop()
-    collector.stop()
