@@ -31,10 +31,17 @@ PAGES = {
     "/budgets": "Budgets",
     "/gpu": "GPU",
     "/events": "Alerts and events",
+    "/rules": "Alert rules",
     "/registry": "Registry",
     "/registry?kind=route&name=gpt-4o": "gpt-4o",
 }
-NO_DATA = ("/budgets", "/datasets", "/gpu", "/registry")  # these speak of documents, whatever the time range
+NO_DATA = (
+    "/rules",
+    "/budgets",
+    "/datasets",
+    "/gpu",
+    "/registry",
+)  # these speak of documents, whatever the time range
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1024)])

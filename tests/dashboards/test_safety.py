@@ -18,7 +18,7 @@ pytestmark = pytest.mark.clickhouse
 
 PATHS = (
     "/", "/calls", "/sessions", "/users", "/cache", "/routes", "/scores", "/judges", "/rag", "/experiments", "/datasets",
-    "/spend", "/budgets", "/gpu", "/events", "/registry",
+    "/spend", "/budgets", "/gpu", "/events", "/rules", "/registry",
 )  # fmt: skip
 
 

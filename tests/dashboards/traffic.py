@@ -219,7 +219,7 @@ def configure(registry: Registry, project: str) -> None:
             ("gpu_pool", "h100", {"hardware": "H100 80GB", "count": 2, "usd_per_hour": "2.49", "upstreams": ["backup"]}),
             ("evaluator", "rag-quality", {"scorers": ["groundedness"], "rate": 0.5, "filter": {"route": "gpt-4o"}}),
             ("dataset", "refunds", {"description": "Questions about refunds", "cases": [{"input": q, "expected": a} for q, a in QUESTIONS]}),
-            ("alert", "slow", {"metric": "latency_p95", "op": ">", "threshold": 8}),
+            ("alert", "slow", {"metric": "latency_p95_s", "op": ">", "threshold": 8}),
         )
     ]  # fmt: skip
     registry.apply(project, drafts, author="ana", note="first set-up")

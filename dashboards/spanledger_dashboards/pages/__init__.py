@@ -16,6 +16,7 @@ from . import (
     rag,
     registry,
     routes,
+    rules,
     scores,
     spend,
     trace,
@@ -39,5 +40,6 @@ PAGES: tuple[Page, ...] = (
     budgets.PAGE,
     gpu.PAGE,
     events.PAGE,
+    rules.PAGE,
     registry.PAGE,
 )

@@ -85,7 +85,7 @@ def _nothing(view: View) -> Component:
     return empty(
         "Nothing happened in this time range",
         "Alerts fire by rules you set. A budget and a route's quality floor raise theirs by themselves.",
-        '[alert.slow]\nmetric = "latency_p95"\nop = ">"\nthreshold = 5\nwindow_s = 300',
+        '[alert.slow]\nmetric = "latency_p95_s"\nop = ">"\nthreshold = 5\nwindow_s = 300',
     )
 
 

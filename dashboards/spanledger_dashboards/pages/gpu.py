@@ -117,7 +117,10 @@ def _pool(
             line(metric, 80),
             chart(f"engine-{rule.name}-{metric}", _metric(view, metric, found, step), line(metric, 80)),
         )
-        for metric, found in sorted(metrics.items())[:9]
+        for metric, found in sorted(metrics.items())
+        if not metric.endswith(
+            ("_total", "_sum", "_count")
+        )  # counters say nothing until they are differenced
     ]
     body = [
         stats(
