@@ -23,7 +23,8 @@ from .oidc import PREFIX, Provider
 from .session import COOKIE, MAX_AGE_S, PERSON_COOKIE, Sessions, Viewer, viewer_of
 
 OPEN = ("/_dash-component-suites/", "/assets/", "/_favicon.ico")
-INNER = ("/export/", "/_dash-layout", "/_dash-dependencies", "/_dash-update-component", "/_reload-hash")
+INNER = ("/_dash-layout", "/_dash-dependencies", "/_dash-update-component", "/_reload-hash")
+EXPORTS = ("/export/calls.csv", "/export/spend.csv", "/export/spans/<trace_id>/<span_id>")
 MAX_FORM = 4096
 
 
@@ -49,6 +50,7 @@ class Gate:
         self._provider = provider
         self._primed = asyncio.Lock()
         self._is_primed = False
+        self._export = re.compile("|".join(_pattern(path) for path in EXPORTS))
         self._page = re.compile("|".join(_pattern(path) for path in paths))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,11 +109,12 @@ class Gate:
         path = request.url.path
         viewer = await asyncio.to_thread(self._viewer, request.cookies)
         known = self._page.fullmatch(path) is not None
+        inner = path.startswith(INNER) or self._export.fullmatch(path) is not None
         if viewer is None and known and request.method == "GET":
             return RedirectResponse("/signin?next=" + quote(_here(request)), 303)
         if viewer is None:
-            return PlainTextResponse("Sign in first.\n", 401 if path.startswith(INNER) or known else 404)
-        if not known and not path.startswith(INNER):
+            return PlainTextResponse("Sign in first.\n", 401 if inner or known else 404)
+        if not known and not inner:
             return HTMLResponse(_document("Not found", _NOT_FOUND), 404)
         if request.method == "POST" and not _same_origin(request):
             return PlainTextResponse("This request came from another site.\n", 403)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import time
 
@@ -55,7 +57,17 @@ def test_a_callback_and_an_export_need_a_session(dashboard: Dashboard) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/nope", "/nope", "/api/calls", "/calls/x/y", "/docs", "/openapi.json", "/_dash-mcp"]
+    "path",
+    [
+        "/v1/nope",
+        "/nope",
+        "/api/calls",
+        "/calls/x/y",
+        "/docs",
+        "/openapi.json",
+        "/export/nope.csv",
+        "/_dash-mcp",
+    ],
 )
 def test_an_unknown_path_is_404_with_and_without_a_session(dashboard: Dashboard, path: str) -> None:
     assert dashboard.get(path).status == 404
@@ -130,10 +142,10 @@ def test_a_viewer_gets_nothing_of_a_project_that_is_not_theirs(dashboard: Dashbo
     assert dashboard.get("/export/calls.csv?project=other", cookie).status == 400
     mine = dashboard.get("/export/calls.csv?range=24h", cookie).body
     theirs = dashboard.get("/export/calls.csv?range=24h", dashboard.cookie(READERS["other"])).body
-    traces = [{line.split(",")[1] for line in text.splitlines()[1:]} for text in (mine, theirs)]
+    rows_of = [list(csv.reader(io.StringIO(text, newline="")))[1:] for text in (mine, theirs)]
+    traces = [{row[1] for row in found} for found in rows_of]
     assert traces[0]
     assert traces[1]
     assert not traces[0] & traces[1]
-    foreign = next(iter(traces[1]))
-    span = next(line.split(",")[2] for line in theirs.splitlines()[1:] if line.split(",")[1] == foreign)
+    foreign, span = rows_of[1][0][1:3]
     assert dashboard.get(f"/export/spans/{foreign}/{span}.json", cookie).status == 404

@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spanledger_collector.store.reads.cells import neutral
@@ -29,6 +29,9 @@ from spanledger_dashboards.top import top
 from spanledger_dashboards.tree import tree
 from spanledger_dashboards.verdicts import verdict
 from spanledger_dashboards.view import BadView, View, view_of
+
+# A busy machine draws examples slowly; that is no fault of what is tested.
+PATIENT = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 NOW = 1_790_000_000 * 10**9
 
@@ -58,6 +61,7 @@ def test_a_duration_has_its_natural_unit(ns: float | None, shown: str) -> None:
     assert text.duration(ns) == shown
 
 
+@PATIENT
 @given(st.text())
 def test_plain_text_has_no_control_and_no_direction_of_its_own(given_text: str) -> None:
     shown = text.plain(given_text)
@@ -67,6 +71,7 @@ def test_plain_text_has_no_control_and_no_direction_of_its_own(given_text: str) 
     )
 
 
+@PATIENT
 @given(st.text())
 def test_a_cell_never_begins_as_a_formula(given_text: str) -> None:
     written = "".join(csv_lines(["a"], iter([[given_text]])))
@@ -129,6 +134,7 @@ def span(name: str, parent: str, start: int, length: int = 10) -> dict[str, Any]
     return {"span": name, "parent": parent, "start_ns": start, "duration_ns": length}
 
 
+@PATIENT
 @given(
     st.lists(
         st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(0, 50)), unique_by=lambda row: row[0]
@@ -172,6 +178,7 @@ def test_both_shapes_of_messages_are_read() -> None:
     assert messages(json.dumps([call]))[0].parts[0].title == "f"
 
 
+@PATIENT
 @given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["role", "parts", "type", "content", "text", "image_url", "tool_calls", "function", "url"]) | st.text(), inner), max_leaves=12))  # fmt: skip
 def test_any_json_is_shown_and_none_breaks_the_page(value: Any) -> None:
     shown = messages(json.dumps(value), "user")
