@@ -89,7 +89,7 @@ class World:
         """The answer to a query."""
         return list(self.client.query(query).named_results())
 
-    def await_rows(self, query: str, enough: Callable[[list[dict[str, Any]]], bool], within_s: float = 30):
+    def await_rows(self, query: str, enough: Callable[[list[dict[str, Any]]], bool], within_s: float = 120):
         """The answer once it is enough."""
         deadline = time.monotonic() + within_s
         while True:
