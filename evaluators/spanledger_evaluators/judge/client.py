@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-import httpx
+import aiohttp
 from pydantic import BaseModel
 
 from spanledger import semconv
@@ -70,7 +70,7 @@ class Judge:
         self,
         settings: JudgeSettings,
         *,
-        client: httpx.AsyncClient | None = None,
+        session: aiohttp.ClientSession | None = None,
         cache: MutableMapping[str, str] | None = None,
         ledger: Ledger | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -80,8 +80,8 @@ class Judge:
         self.settings = settings
         self.ledger = ledger if ledger is not None else Ledger()
         self._cache = cache
-        self._owns_client = client is None
-        self._client = client if client is not None else _client(settings)
+        self._owns_session = session is None
+        self._session = session
         self._sleep = sleep
         self._jitter = jitter
         self._mode: Mode = settings.mode
@@ -98,7 +98,7 @@ class Judge:
         Raises:
             JudgeFailure: no usable verdict; its ``status`` says why.
         """
-        key = self._cache_key(prompt, schema)
+        key = self._cache_key(prompt, schema) if self._cache is not None else ""
         if self._cache is not None and key in self._cache:
             self.ledger.reuse(self.id)
             return read_verdict(self._cache[key], schema, check=check, unfence=False)
@@ -138,16 +138,16 @@ class Judge:
         raise failure
 
     async def _embedded(self, body: dict[str, Any], count: int) -> list[list[float]]:
-        response = await self._send("embeddings", body)
-        vectors, tokens = read_vectors(response.text, count)
-        cost = _decimal(response.headers.get(semconv.HEADER_COST, ""))
+        text, cost = await self._send("embeddings", body)
+        vectors, tokens = read_vectors(text, count)
         self.ledger.add(self.settings.embedding_model, tokens, 0, cost)
         return vectors
 
     async def aclose(self) -> None:
         """Close the connections, if this judge opened them."""
-        if self._owns_client:
-            await self._client.aclose()
+        if self._owns_session and self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def _converse(self, prompt: str, schema: type[T], check: Check | None) -> T:
         messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": prompt}]
@@ -189,26 +189,29 @@ class Judge:
                     self._mode = _EASIER[mode]
 
     async def _post(self, body: dict[str, Any]) -> Reply:
-        response = await self._send("chat/completions", body)
-        reply = read_reply(response.text)
-        cost = _decimal(response.headers.get(semconv.HEADER_COST, ""))
+        text, cost = await self._send("chat/completions", body)
+        reply = read_reply(text)
         self.ledger.add(self.id, reply.input_tokens, reply.output_tokens, cost)
         if reply.refused:
             raise JudgeFailure("no_verdict", f"the judge refused: {reply.refused[:200]}")
         return reply
 
-    async def _send(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        """One request that was answered with 200; raises Retry, Unsupported or JudgeFailure."""
+    async def _send(self, path: str, body: dict[str, Any]) -> tuple[str, Decimal | None]:
+        """The text of an answer of status 200 and its cost in USD; raises Retry, Unsupported or JudgeFailure."""
         headers = {PURPOSE_HEADER: "eval"}
         if self.settings.key:
             headers["authorization"] = f"Bearer {self.settings.key}"
         self.ledger.reserve()
         try:
             url = f"{self.settings.base_url.rstrip('/')}/{path}"
-            response = await self._client.post(url, json=body, headers=headers)
-            if response.status_code != 200:
-                raise refusal(response.status_code, response.headers, response.text)
-        except httpx.TransportError as broken:
+            async with self._opened().post(
+                url, json=body, headers=headers, allow_redirects=False
+            ) as response:
+                text = await response.text(errors="replace")
+                if response.status != 200:
+                    raise refusal(response.status, response.headers, text)
+                cost = _decimal(response.headers.get(semconv.HEADER_COST, ""))
+        except aiohttp.ClientError as broken:
             raise Retry(f"{type(broken).__name__}: {broken}", status="judge_error") from broken
         except Retry as again:
             if again.overload:
@@ -218,7 +221,15 @@ class Judge:
         finally:
             self.ledger.release()
         self._window.succeeded()
-        return response
+        return text, cost
+
+    def _opened(self) -> aiohttp.ClientSession:
+        """The session, opened in the event loop that uses it."""
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self.settings.in_flight, ssl=_tls())
+            timeout = aiohttp.ClientTimeout(total=self.settings.timeout_s)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        return self._session
 
     def _body(
         self, messages: list[dict[str, str]], schema: type[BaseModel], room: int, mode: Mode
@@ -251,11 +262,6 @@ class Judge:
 def _tls() -> ssl.SSLContext:
     """Made once for each process: reading the certificate store costs more than a judge's answer."""
     return ssl.create_default_context()
-
-
-def _client(settings: JudgeSettings) -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=settings.in_flight, max_keepalive_connections=settings.in_flight)
-    return httpx.AsyncClient(verify=_tls(), timeout=settings.timeout_s, limits=limits)
 
 
 def _correction(answer: str, why: str) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -44,8 +45,12 @@ def read_verdict(text: str, schema: type[T], *, check: Check | None, unfence: bo
     return verdict
 
 
+@lru_cache(maxsize=256)
 def response_schema(schema: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema in the strict form that servers want: closed objects, every property required."""
+    """The JSON schema in the strict form that servers want: closed objects, every property required.
+
+    Made once for each model; do not change it.
+    """
     return cast("dict[str, Any]", _closed(schema.model_json_schema()))
 
 
