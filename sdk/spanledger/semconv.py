@@ -69,6 +69,7 @@ ROUTE_REASON = "spanledger.route.reason"
 KEY_ID = "spanledger.key_id"
 BILLABLE = "spanledger.billable"  # false: this span repeats what another span bills
 BILLABLE_REASON = "spanledger.billable_reason"
+REASON_REQUEST = "request of a gateway; see its attempts"  # the reason a gateway's request span gives
 GPU_POOL = "spanledger.gpu_pool"
 ENGINE_RUNNING = "spanledger.engine.running"
 ENGINE_WAITING = "spanledger.engine.waiting"

@@ -76,9 +76,7 @@ class Recording:
             self._hit(call, attributes, ended)
         elif self._content and call.served_by is None:
             _prompt(call.ask, attributes)
-        attributes[semconv.BILLABLE_REASON] = (
-            None if is_billable else "request of a gateway; see its attempts"
-        )
+        attributes[semconv.BILLABLE_REASON] = None if is_billable else semconv.REASON_REQUEST
         served = call.served_by
         if served is not None:
             attributes[semconv.UPSTREAM] = served.target.upstream

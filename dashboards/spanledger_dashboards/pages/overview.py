@@ -46,7 +46,7 @@ async def render(view: View) -> Component:
         colours(view, "model"),
     )
     title = page_title(
-        "Overview", "Every billable model call of this project: volume, cost, speed, failures, quality."
+        "Overview", "Every model call of this project: volume, cost, speed, failures, quality."
     )
     if not total.calls and not before.calls:
         return _page(title, _nothing_yet())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .asking import Client, Row, ask, every, statement
+from .rules import CALLS
 from .spend import DIMENSIONS, MODEL
 from .window import IN_SPANS, Window
 
@@ -63,7 +64,7 @@ AFTER_NEWEST = (
 AFTER_OLDEST = AFTER_NEWEST.replace("start_time <", "start_time >")
 """Conditions of the page after ``{after}``, newest or oldest first; ties by id, ascending."""
 
-_SHOW: dict[Show, str] = {"calls": "billable", "roots": "parent_span_id = ''", "all": "1"}
+_SHOW: dict[Show, str] = {"calls": CALLS, "roots": "parent_span_id = ''", "all": "1"}
 
 _LINE = f"""
     lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span,
@@ -117,7 +118,7 @@ class After:
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """Which spans: ``show`` picks billable calls, root spans or all; ``equal`` compares columns of ``EXACT``.
+    """Which spans: ``show`` picks calls (``rules.CALLS``), root spans or all; ``equal`` compares columns of ``EXACT``.
 
     ``words`` must each occur in the answer (whole words, ASCII case folded; the text index serves them).
     ``input_has`` is a text that must stand in the prompt, in any case; no index serves it, so keep the

@@ -1,6 +1,7 @@
-"""How much, how fast, how well: totals and buckets of one project's billable model calls in a window.
+"""How much, how fast, how well: totals and buckets of one project's calls in a window.
 
-A call here is a billable span, the same rule as ``cost_hour``, so that pages add up to the ledger.
+Calls are billable spans and requests that failed without one (``rules.CALLS``); cost, savings and unpriced are
+of billable spans alone, the same rule as ``cost_hour``, so that pages add up to the ledger.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from .asking import Client, Row, ask, ask_one
+from .rules import CALLS
 from .window import IN_SPANS, IN_TIME, Window
 
 _MEASURES = """
     count() AS calls,
     countIf(status = 'error') AS errors,
     countIf(status = 'cut') AS cut,
-    countIf(cost_total IS NULL) AS unpriced,
+    countIf(billable AND cost_total IS NULL) AS unpriced,
     sum(toDecimal128(ifNull(cost_total, 0), 9)) AS cost,
     sum(toDecimal128(ifNull(cost_saved, 0), 9)) AS saved,
     countIf(cache IN ('exact', 'semantic')) AS cache_hits,
@@ -23,12 +25,12 @@ _MEASURES = """
     quantileTDigestIf(0.5)(ifNull(ttft_ns, 0), ttft_ns IS NOT NULL) AS ttft_p50
 """
 
-_TOTALS = f"SELECT {_MEASURES} FROM spans WHERE project = {{project:String}} AND billable AND {IN_SPANS}"  # noqa: S608
+_TOTALS = f"SELECT {_MEASURES} FROM spans WHERE project = {{project:String}} AND {CALLS} AND {IN_SPANS}"  # noqa: S608
 
 _SERIES = f"""
 SELECT toUnixTimestamp(toStartOfInterval(start_time, toIntervalSecond({{step:UInt32}}), 'UTC')) AS bucket,
 {_MEASURES}
-FROM spans WHERE project = {{project:String}} AND billable AND {IN_SPANS}
+FROM spans WHERE project = {{project:String}} AND {CALLS} AND {IN_SPANS}
 GROUP BY bucket ORDER BY bucket
 """  # noqa: S608
 
