@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
+from urllib.parse import urlencode
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -15,19 +17,23 @@ from tests.browsing import Visit, chromium  # noqa: E402
 from tests.e2e.stack import Stack, running, until  # noqa: E402
 
 OUT = ROOT / "docs" / "screenshots"
-SIZE = {"width": 1280, "height": 800}
+SIZE = {"width": 1280, "height": 1000}
 STORY_LIMIT_S = 300
 SWITCHES = "SELECT state FROM events FINAL WHERE kind = 'route_switch'"
 WORST = """
     SELECT lower(hex(trace_id)) AS trace, lower(hex(span_id)) AS span FROM scores FINAL
     WHERE value IS NOT NULL AND route = 'assistant' ORDER BY value LIMIT 1
 """
+SHOWN = """
+    SELECT formatDateTime(min(start_time) - 5, '%FT%TZ') AS first,
+           formatDateTime(max(start_time) + 5, '%FT%TZ') AS last FROM spans
+"""
 
 
 def main() -> int:
     """Make every picture; the data is the demo's, so the figures on them are real."""
     OUT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "home", "--demo") as stack:
+    with tempfile.TemporaryDirectory() as folder, _demo(Path(folder)) as stack:
         print("the demo is running; its story takes about three minutes", flush=True)
         until(lambda: stack.said("that was the story"), STORY_LIMIT_S, "the end of the story")
         stack.rows_until(2, SWITCHES, 60)
@@ -41,13 +47,19 @@ def main() -> int:
     return 0
 
 
+def _demo(folder: Path) -> AbstractContextManager[Stack]:
+    """On our own questions: other people's texts do not go into the repository, not as pictures either."""
+    return running(folder / "home", "--demo", SPANLEDGER_DEMO_DATA="own")
+
+
 def _pages(stack: Stack) -> dict[str, str]:
-    worst = stack.rows(WORST)[0]
+    worst, shown = stack.rows(WORST)[0], stack.rows(SHOWN)[0]
+    window = urlencode({"from": shown["first"], "to": shown["last"]})
     return {
-        "overview": "/?range=15m",
-        "call": f"/traces/{worst['trace']}?span={worst['span']}",
-        "spend": "/spend?range=1h",
-        "alerts": "/events?range=1h",
+        "overview": f"/?{window}",
+        "call": f"/traces/{worst['trace']}?span={worst['span']}&{window}",
+        "spend": f"/spend?{window}",
+        "alerts": f"/events?{window}",
     }
 
 

@@ -26,7 +26,7 @@ NESTED = """
 
 
 def test_within_three_minutes_a_viewer_has_seen_the_whole_loop(tmp_path: Path) -> None:
-    with running(tmp_path / "home", "--demo") as stack:
+    with running(tmp_path / "home", "--demo", SPANLEDGER_DEMO_DATA="own") as stack:
         began = time.monotonic()
 
         def left() -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from spanledger_collector.store.registry.documents import validate
 from spanledger_collector.up.demo.cases import CaseSet, DemoCase, data_folder, load_cases, ragtruth_case
-from spanledger_collector.up.demo.documents import ALLOWANCE, FLOOR, TEAMS, documents, team_keys
+from spanledger_collector.up.demo.documents import FLOOR, TEAMS, allowance, documents, team_keys
 from spanledger_collector.up.demo.roles import demo_roles
 from spanledger_collector.up.demo.story import ACTS, act_at, ask
 from spanledger_collector.up.settings import UpSettings
@@ -68,16 +68,24 @@ def test_the_data_folder_is_named_or_lies_beside_the_checkout(tmp_path: Path) ->
     (data / "ragtruth_qa.jsonl").touch()
     assert data_folder({}, tmp_path / "checkout") == data.parent
     assert data_folder({"SPANLEDGER_DEMO_DATA": str(data.parent)}) == data.parent
+    assert data_folder({"SPANLEDGER_DEMO_DATA": "own"}, tmp_path / "checkout") is None
     with pytest.raises(ValueError, match="SPANLEDGER_DEMO_DATA"):
         data_folder({"SPANLEDGER_DEMO_DATA": str(tmp_path)})
 
 
 def test_the_registry_takes_every_document() -> None:
-    drafts = documents("http://127.0.0.1:1", "http://127.0.0.1:2", team_keys("s"), Decimal("1.234"))
+    drafts = documents("http://127.0.0.1:1", "http://127.0.0.1:2", team_keys("s"), Decimal("1.2341"))
     for draft in drafts:
         validate(draft["kind"], draft["name"], draft["document"], "default")
     budget = next(draft["document"] for draft in drafts if draft["kind"] == "budget")
-    assert Decimal(budget["amount"]) == (Decimal("1.234") + ALLOWANCE).quantize(Decimal("0.01"))
+    assert budget["amount"] == "1.235"
+
+
+def test_a_showing_may_spend_some_dozens_of_answers_however_long_they_are() -> None:
+    short = DemoCase("q" * 40, ("p" * 360,), "r" * 100, "", "")
+    long = DemoCase("q" * 40, ("p" * 3960,), "r" * 1000, "", "")
+    assert allowance([short]) == Decimal("0.023")
+    assert allowance([long]) == Decimal("0.225")
 
 
 def test_team_keys_are_the_same_at_every_start_and_differ_between_homes() -> None:

@@ -15,7 +15,7 @@ import spanledger
 from .application import Application
 from .backstage import Collector, StandIn
 from .cases import CaseSet, data_folder, load_cases
-from .documents import documents, team_keys
+from .documents import allowance, documents, team_keys
 from .narrator import Narrator
 from .story import ACTS, act_at, ask
 
@@ -42,7 +42,8 @@ def main() -> int:
     keys = team_keys(key)
     primary.learn(told.cases, backup=False)
     backup.learn(told.cases, backup=True)
-    collector.apply(documents(primary.url, backup.url, keys, collector.spent_today()), "the demo")
+    limit = collector.spent_today() + allowance(told.cases)
+    collector.apply(documents(primary.url, backup.url, keys, limit), "the demo")
     spanledger.init(service="demo")
     application = Application(os.environ["SPANLEDGER_GATEWAY_URL"], keys)
     narrator = Narrator(collector, os.environ.get("SPANLEDGER_DASHBOARD_URL", ""))

@@ -34,7 +34,8 @@ class Application:
         Raises:
             openai.APIError: the gateway refused, or nobody could answer.
         """
-        return self._answered(case.question, asked, case)
+        question = f"{case.question} (for report {asked.report})" if asked.report else case.question
+        return self._answered(question, asked, case)
 
     @spanledger.observe(name="answer_question")
     def _answered(self, question: str, asked: Ask, case: DemoCase) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "SPANLEDGER_DEMO_DATA"
+OWN_SET = "own"  # the value of it that asks for our own set
 RAGTRUTH = Path("ragtruth") / "ragtruth_qa.jsonl"
 OWN = Path(__file__).with_name("cases.json")
 CAREFUL = ("gpt-4-0613", "gpt-3.5-turbo-0613")  # whose answers RAGTruth's annotators seldom marked
@@ -41,7 +42,7 @@ def load_cases(folder: Path | None) -> CaseSet:
         ValueError: the folder's file is not RAGTruth's.
     """
     if folder is None:
-        return CaseSet(_own(), "our own small set (set SPANLEDGER_DEMO_DATA for RAGTruth)")
+        return CaseSet(_own(), "our own small set (SPANLEDGER_DEMO_DATA names a folder with RAGTruth)")
     rows = [json.loads(line) for line in (folder / RAGTRUTH).read_text().splitlines() if line.strip()]
     cases = tuple(case for row in rows if (case := ragtruth_case(row)))
     if not cases:
@@ -89,6 +90,8 @@ def data_folder(environment: Mapping[str, str] = os.environ, here: Path | None =
         ValueError: the folder that ``SPANLEDGER_DEMO_DATA`` names has no RAGTruth in it.
     """
     named = environment.get(VARIABLE)
+    if named == OWN_SET:
+        return None
     if named:
         if not (Path(named) / RAGTRUTH).is_file():
             raise ValueError(f"{VARIABLE}={named!r} is refused: {RAGTRUTH} is not in it")

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_UP, Decimal
 from typing import Any
+
+from .cases import DemoCase
 
 ASSISTANT = "assistant"  # the route whose quality is watched
 ANALYST = "analyst"  # the dear route that runs into its budget
 EMBEDDING = "text-embedding-3-small"
 BUDGET_TEAM = "research"
 TEAMS = ("search", "support", BUDGET_TEAM)
-ALLOWANCE = Decimal("0.08")  # USD that one showing may spend on the budgeted team
+ALLOWED_ANSWERS = 45  # how many of the dear route's answers one showing of the budgeted team may pay for
+TOKENS_PER_CHARACTER = Decimal("0.25")
+DEAR = (
+    Decimal("2.5e-6"),
+    Decimal("1e-5"),
+)  # about USD a token of gpt-4o, in and out; only the budget's size hangs on it
 FLOOR = 0.62
 
 
+def allowance(cases: Sequence[DemoCase]) -> Decimal:
+    """USD that the budgeted team may spend in one showing: a certain number of answers, whatever their length."""
+    read = sum(len(case.question) + sum(map(len, case.passages)) for case in cases)
+    written = sum(len(case.right) for case in cases)
+    answer = TOKENS_PER_CHARACTER * (read * DEAR[0] + written * DEAR[1]) / len(cases)
+    return (answer * ALLOWED_ANSWERS).quantize(Decimal("0.001"), ROUND_UP)
+
+
 def documents(
-    primary_url: str, backup_url: str, keys: Mapping[str, str], spent: Decimal
+    primary_url: str, backup_url: str, keys: Mapping[str, str], limit: Decimal
 ) -> list[dict[str, Any]]:
-    """Every document; ``keys`` are the teams' gateway keys, ``spent`` what the budget's team spent today."""
+    """Every document; ``keys`` are the teams' gateway keys, ``limit`` what the budget's team may spend today."""
     made: list[dict[str, Any]] = []
 
     def add(kind: str, name: str, **document: Any) -> None:
@@ -67,7 +82,7 @@ def documents(
     own = {"upstream": "demo-backup", "model": "bge-small-en", "role": "fallback"}
     add("price", "demo-bge", provider="vllm", model="bge-small-en", input="0.01")
     add("route", EMBEDDING, targets=[embedding, own])
-    amount = str((spent + ALLOWANCE).quantize(Decimal("0.01")))
+    amount = str(limit.quantize(Decimal("0.001"), ROUND_UP))
     add("budget", f"{BUDGET_TEAM}-daily", amount=amount, period="day", scope={"team": BUDGET_TEAM})
     add("evaluator", "rag-answers", scorers=["groundedness"], filter={"has_documents": True})
     for team, key in keys.items():

@@ -43,6 +43,7 @@ class Ask:
     feature: str
     route: str
     case: int
+    report: int  # 0: for none
     stream: bool
     embed: bool
 
@@ -58,8 +59,9 @@ def ask(number: int, cases: int, seed: int = 0) -> Ask:
     team = draw.choices(TEAMS, weights=(4, 4, 4))[0]
     user = f"{team}-{draw.randint(1, USERS_PER_TEAM)}"
     dear = team == BUDGET_TEAM
-    # Analysts come back to a few questions, which the cache then answers.
-    case = draw.randrange(min(cases, 60)) if dear else draw.randrange(cases)
+    case = draw.randrange(cases)
+    # Analysts ask for one report after another, and now and then for the same again, which the cache answers.
+    report = number if dear and draw.random() < 0.8 else 0
     return Ask(
         number=number,
         team=team,
@@ -68,6 +70,7 @@ def ask(number: int, cases: int, seed: int = 0) -> Ask:
         feature=FEATURES[team],
         route=ANALYST if dear else ASSISTANT,
         case=case,
+        report=report,
         stream=draw.random() < 0.5,
         embed=draw.random() < 0.3,
     )
