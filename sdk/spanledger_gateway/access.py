@@ -6,12 +6,12 @@ import time
 
 from spanledger.serving.asks import likely_input_tokens
 from spanledger.serving.limits import RateLimits
+from spanledger.serving.refusals import RefusedError
 from spanledger.serving.snapshot import SnapshotKey
 
 from . import metrics
 from .calls import Attempt, Call
 from .registry import Registry
-from .replies import RefusedError
 
 
 def authenticate(registry: Registry, headers: dict[str, str]) -> SnapshotKey:

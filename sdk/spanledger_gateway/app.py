@@ -18,6 +18,7 @@ from spanledger import settings as sdk
 from spanledger.prices import PriceTable
 from spanledger.recorder import Recorder
 from spanledger.serving.asks import Endpoint
+from spanledger.serving.refusals import RefusedError
 
 from . import hooks, metrics
 from .access import Rates, authenticate
@@ -31,7 +32,6 @@ from .pricing import Pricing
 from .recording import Recording
 from .redis_link import RedisLink
 from .registry import RegistryFeed
-from .replies import RefusedError
 from .serving import Parts, Serving
 from .settings import GatewaySettings, load
 from .shadow import Shadows

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spanledger import ids
+from spanledger.serving.bookings import Booking, unpriced
 from spanledger.serving.failures import Failure, wait_before_retry
 from spanledger.serving.health import HealthBook, State
+from spanledger.serving.refusals import RefusedError
 from spanledger.serving.routing import name_of, order, sticky_draw
 from spanledger.serving.snapshot import Route, Target, Upstream
 
@@ -18,9 +20,8 @@ from . import metrics
 from .asking import Live, Whole, ask, prepare, wire_of
 from .calls import Attempt, Call, place_of
 from .engines import Engines
-from .ledger import Booking, Ledger
+from .ledger import Ledger
 from .pricing import Pricing
-from .replies import RefusedError
 from .settings import GatewaySettings
 from .upstreams import AttemptFailed, Upstreams
 
@@ -197,8 +198,7 @@ class Attempts:
         estimate = self._pricing.estimate(call, attempt)
         if estimate is None and self._settings.gateway_unpriced == "refuse":
             metrics.child(metrics.REFUSED, "unpriced").inc()
-            message = f"nobody knows the price of {attempt.target.model!r}, and a budget applies"
-            raise RefusedError(429, "price_unknown", message, retry=False)
+            raise unpriced(attempt.target.model)
         amount, likely = estimate or (0, 0)
         if call.booking is not None:
             self._ledger.settle(call.booking, 0)

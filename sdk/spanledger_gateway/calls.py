@@ -9,6 +9,7 @@ from spanledger.prices import Cost
 from spanledger.records import CacheState, Status
 from spanledger.serving.answers import Answer
 from spanledger.serving.asks import Ask, Endpoint, Wire
+from spanledger.serving.bookings import Booking
 from spanledger.serving.caching import Entry
 from spanledger.serving.engine import Engine
 from spanledger.serving.failures import Failure
@@ -17,7 +18,6 @@ from spanledger.serving.snapshot import ProjectSnapshot, Route, SnapshotKey, Tar
 from spanledger.serving.translate import Translation
 from spanledger.serving.usage import Usage
 
-from .ledger import Booking
 from .registry import Registry
 
 

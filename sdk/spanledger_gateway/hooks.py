@@ -19,9 +19,9 @@ from typing import Any, Literal
 from urllib.parse import parse_qs
 
 from spanledger.serving.protocols.values import Json
+from spanledger.serving.refusals import RefusedError
 
 from . import metrics
-from .replies import RefusedError
 
 logger = logging.getLogger("spanledger.gateway")
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from spanledger.serving.refusals import RefusedError
 from spanledger.serving.snapshot import ProjectSnapshot
-
-from .replies import RefusedError
 
 _EPOCH = "1970-01-01T00:00:00Z"
 

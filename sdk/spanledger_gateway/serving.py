@@ -14,6 +14,7 @@ from spanledger.serving import replay
 from spanledger.serving.asks import Ask, BadRequestError, Endpoint, parse
 from spanledger.serving.budgets import nano
 from spanledger.serving.failures import Failure
+from spanledger.serving.refusals import RefusedError, error_body
 from spanledger.serving.relay import BrokenStreamError, cut_event
 from spanledger.serving.snapshot import SnapshotKey
 
@@ -43,7 +44,6 @@ from .ledger import Ledger
 from .pricing import Pricing
 from .recording import Recording, cost_text
 from .registry import Registry
-from .replies import RefusedError, error_body
 from .shadow import Shadows
 from .states import RouteStates
 from .streaming import drain, let_go, pump

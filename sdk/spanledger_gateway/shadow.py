@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from spanledger import ids
 from spanledger.serving.budgets import nano
+from spanledger.serving.refusals import RefusedError
 from spanledger.serving.snapshot import Target
 
 from . import metrics
@@ -17,7 +18,6 @@ from .asking import Live, ask, prepare, wire_of
 from .calls import Attempt, Call
 from .ledger import Ledger
 from .pricing import Pricing
-from .replies import RefusedError
 from .upstreams import AttemptFailed, Upstreams
 
 _MOST_AT_ONCE = 64

@@ -10,8 +10,6 @@ import orjson
 
 from spanledger.serving.asks import Endpoint
 
-from .asgi import JSON, Header
-
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -27,7 +25,7 @@ _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rat
 
 @dataclass(slots=True)
 class RefusedError(Exception):
-    """The gateway answers by itself with this status; ``code`` says why in one word.
+    """Serving answers by itself with this status; ``code`` says why in one word.
 
     ``retry`` false tells official clients not to repeat the call on their own.
     """
@@ -39,9 +37,9 @@ class RefusedError(Exception):
     retry: bool = True
     extra: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    def headers(self) -> Iterable[Header]:
+    def headers(self) -> Iterable[tuple[bytes, bytes]]:
         """The headers that go with the status."""
-        yield JSON
+        yield b"content-type", b"application/json"
         if self.retry_after_s is not None:
             yield b"retry-after", str(max(1, round(self.retry_after_s))).encode()
         if not self.retry:
