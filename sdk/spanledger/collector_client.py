@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -49,6 +50,7 @@ def request(
     body: bytes | None = None,
     *,
     content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
     timeout_s: float = 3.0,
 ) -> tuple[int, bytes]:
     """One request; the status and the body of the answer.
@@ -59,13 +61,13 @@ def request(
     parts = urlsplit(settings.endpoint)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
-    headers = {"accept": "application/json", "user-agent": "spanledger"}
+    sent = {"accept": "application/json", "user-agent": "spanledger", **(headers or {})}
     if body is not None:
-        headers["content-type"] = content_type
+        sent["content-type"] = content_type
     if settings.key:
-        headers["authorization"] = f"Bearer {settings.key}"
+        sent["authorization"] = f"Bearer {settings.key}"
     try:
-        connection.request(method, parts.path.rstrip("/") + path, body, headers)
+        connection.request(method, parts.path.rstrip("/") + path, body, sent)
         answer = connection.getresponse()
         return answer.status, answer.read(_LARGEST)
     except (OSError, http.client.HTTPException) as error:

@@ -17,6 +17,7 @@ def wrap(
     fallback: Iterable[Any] = (),
     cache: bool | ExactCache = False,
     route: str = "",
+    budgets: bool | None = None,
 ) -> C:
     """Record every model call of a client: OpenAI, Anthropic, Google GenAI, their async twins, ``vllm.LLM``.
 
@@ -31,18 +32,26 @@ def wrap(
         cache: True, or an `ExactCache` (that several clients may share): a request that was answered before is
             answered from memory, as a body or as a stream.
         route: The route's name at the server. Its state there is obeyed: on ``fallback``, fallbacks are asked
-            first.
+            first. Budgets count calls by it.
+        budgets: Whether calls are checked against the project's budgets, as the gateway does: a call that does
+            not fit raises the client's own error for status 429. None: where ``fallback``, ``cache`` or ``route``
+            is given and ``SPANLEDGER_REDIS_URL`` is set. True: also refuse while the registry was never reached.
+            Needs ``spanledger[budgets]`` and a ``SPANLEDGER_KEY`` with the scope ``gateway``.
 
     Raises:
+        ValueError: ``budgets=True`` without ``SPANLEDGER_REDIS_URL``.
         TypeError: a client of another kind, or a fallback of another kind than the client. Those are covered by their OpenTelemetry instrumentation.
     """
     kind = type(client)
     vendors = {name.partition(".")[0] for name in (base.__module__ for base in kind.__mro__)}
     wrapped: Any
     if "openai" in vendors or "anthropic" in vendors:
-        return _stainless(client, "anthropic" if "anthropic" in vendors else "openai", fallback, cache, route)
-    if fallback or cache:
-        raise TypeError(f"fallback= and cache= are for OpenAI's and Anthropic's clients, not {kind.__name__}")
+        vendor = "anthropic" if "anthropic" in vendors else "openai"
+        return _stainless(client, vendor, fallback, cache, route, budgets)
+    if fallback or cache or budgets:
+        raise TypeError(
+            f"fallback=, cache= and budgets= are for OpenAI's and Anthropic's clients, not {kind.__name__}"
+        )
     if any(base.__module__.startswith("google.genai") for base in kind.__mro__):
         from spanledger.wrappers import google_genai
 
@@ -59,8 +68,10 @@ def wrap(
     )
 
 
-def _stainless(client: Any, vendor: str, fallback: Iterable[Any], cache: Any, route: str) -> Any:
-    from spanledger.wrappers import stainless
+def _stainless(
+    client: Any, vendor: str, fallback: Iterable[Any], cache: Any, route: str, budgets: bool | None
+) -> Any:
+    from spanledger.wrappers import spending, stainless
     from spanledger.wrappers.serving import ExactCache
 
     pairs: list[Any] = [each if isinstance(each, tuple) else (each, "") for each in fallback]
@@ -70,8 +81,10 @@ def _stainless(client: Any, vendor: str, fallback: Iterable[Any], cache: Any, ro
             raise TypeError(
                 f"a fallback of {type(client).__name__} must be one too, not {type(other).__name__}"
             )
-    if not fallbacks and not cache:
+    is_served = bool(fallbacks or cache or route or budgets)
+    checked = spending.budgets_of(route, budgets) if is_served else None
+    if not fallbacks and not cache and checked is None:
         return stainless.wrapped(client, vendor)
     others = [(stainless.wrapped(other, vendor), model) for other, model in fallbacks]
     kept = ExactCache() if cache is True else cache or None
-    return stainless.wrapped(client, vendor, stainless.Serve(others, kept, route))
+    return stainless.wrapped(client, vendor, stainless.Serve(others, kept, route, checked))

@@ -10,7 +10,7 @@ import logging
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 from opentelemetry import trace
@@ -25,6 +25,9 @@ from spanledger.serving.protocols.values import objects
 from spanledger.serving.usage import Usage
 from spanledger.tracing.native import suppress
 from spanledger.tracing.span import LedgerSpan
+
+if TYPE_CHECKING:
+    from spanledger.wrappers.spending import Spend
 
 logger = logging.getLogger("spanledger")
 
@@ -92,7 +95,7 @@ class ModelCall:
 
     __slots__ = (
         "_answer", "_body", "_decoder", "_first_ns", "_hide_usage", "_read_body", "_read_event", "_splitter",
-        "_started", "done", "estimate", "keep", "operation", "span", "streaming",
+        "_started", "done", "estimate", "keep", "operation", "span", "spend", "streaming",
     )  # fmt: skip
 
     def __init__(
@@ -115,6 +118,8 @@ class ModelCall:
         """Given the whole answer when there is one: what a cache keeps."""
         self.estimate: Callable[[Answer], Usage] | None = None
         """Tells the usage of a stream that told none."""
+        self.spend: Spend | None = None
+        """What budgets booked for the call."""
         self._hide_usage = False
         model = facts.get(semconv.REQUEST_MODEL) or ""
         self.span = active.begin(rt, f"{self.operation} {model}".rstrip(), active.CLIENT)
@@ -140,6 +145,8 @@ class ModelCall:
             set_facts(
                 self.span, {semconv.BILLABLE: False, semconv.BILLABLE_REASON: "recorded by the gateway"}
             )
+            if self.spend is not None:
+                self.spend.is_billed_elsewhere = True
         if "text/event-stream" in headers.get("content-type", ""):
             self._splitter, self.streaming = sse.EventSplitter(), True
         encoding = headers.get("content-encoding", "")
@@ -202,6 +209,8 @@ class ModelCall:
             self._finish(error, closed_early)
         except Exception:  # the SDK's public face
             logger.debug("a model call was not recorded in full", exc_info=True)
+        if self.spend is not None:
+            self.spend.close(self._answer, error)
         self.span.end()
 
     def _finish(self, error: BaseException | None, closed_early: bool) -> None:

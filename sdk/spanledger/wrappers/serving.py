@@ -25,7 +25,9 @@ from spanledger.serving.asks import Ask, Endpoint
 from spanledger.serving.failures import Failure
 from spanledger.serving.health import HealthBook, State
 from spanledger.serving.snapshot import Route, Target
+from spanledger.wrappers.model_call import provider_of
 from spanledger.wrappers.route_states import state_of
+from spanledger.wrappers.spending import Budgets, Spend
 
 logger = logging.getLogger("spanledger")
 _ENDPOINTS: Final[tuple[tuple[str, Endpoint], ...]] = (
@@ -67,6 +69,12 @@ class Extra:
 
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     keep: Callable[[Answer, bytes], None] | None = None
+    spend: Spend | None = None
+
+    def settle(self, error: BaseException | None) -> None:
+        """The request returned, or failed."""
+        if self.spend is not None:
+            self.spend.after(error)
 
 
 extra: ContextVar[Extra | None] = ContextVar("spanledger_serving", default=None)
@@ -112,8 +120,10 @@ class Serving:
         route: str,
         client: Any,
         vendor: str,
+        budgets: Budgets | None = None,
     ) -> None:
         self.cache = cache
+        self._budgets = budgets
         self.vendor = vendor
         self.health = HealthBook()
         self._route_name = route
@@ -143,21 +153,35 @@ class Serving:
             canary_draw=random.random(),
         )
         plan = Plan(targets)
-        if self.cache is not None:
-            self._place_in_cache(plan, options)
+        if self.cache is not None or self._budgets is not None:
+            plan.ask, is_legacy = _read(options)
+            if self.cache is not None and plan.ask is not None and not is_legacy:
+                self._place_in_cache(plan, plan.ask, options)
         return plan
 
-    def _place_in_cache(self, plan: Plan, options: Any) -> None:
-        url = str(options.url).partition("?")[0]
-        endpoint: Endpoint | None = None
-        for path, kind in _ENDPOINTS:
-            endpoint = kind if url.endswith(path) else endpoint
-        if endpoint is None:
-            return
-        try:
-            ask = asks.parse(endpoint, orjson.dumps(body_of(options)))
-        except (asks.BadRequestError, TypeError):
-            return  # the provider will say what is wrong with it
+    def book(self, plan: Plan, target: Target) -> Spend | None:
+        """Book what asking a target may cost; None when no budget applies.
+
+        Raises:
+            RefusedError: a budget does not allow it, or cannot be checked.
+            PermissionError: the key may not read budgets.
+        """
+        if self._budgets is None or plan.ask is None:
+            return None
+        return self._budgets.book(plan.ask, *self._charge(plan.ask, target))
+
+    async def book_async(self, plan: Plan, target: Target) -> Spend | None:
+        """As `book`, without holding up the event loop."""
+        if self._budgets is None or plan.ask is None:
+            return None
+        return await self._budgets.book_async(plan.ask, *self._charge(plan.ask, target))
+
+    def _charge(self, ask: Ask, target: Target) -> tuple[str, str, str]:
+        """Model, provider and upstream of a target."""
+        host = _plain(target.upstream)
+        return target.model or ask.model, provider_of(host, self.vendor), host
+
+    def _place_in_cache(self, plan: Plan, ask: Ask, options: Any) -> None:
         headers = {name.lower(): str(value) for name, value in headers_of(options).items()}
         if not caching.may_look_up(headers, ask):
             return
@@ -168,7 +192,7 @@ class Serving:
             route=self._route_name or ask.model,
             variant=headers.get("anthropic-beta", ""),
         )
-        plan.ask, plan.key = ask, caching.exact_key(partition, ask)
+        plan.key = caching.exact_key(partition, ask)
         plan.may_store = caching.may_store(headers, ask)
 
     def found(self, plan: Plan) -> caching.Entry | None:
@@ -218,6 +242,10 @@ class Serving:
         }
         return Extra(facts)
 
+    def extra_for_refusal(self) -> Extra:
+        """What the record of a call that a budget refused says: nobody was asked."""
+        return Extra({semconv.ROUTE: self._route_name or None})
+
     def failed(self, target: Target, error: Exception) -> bool:
         """Take note of a failure; whether another target may do better."""
         failure = judge(error)
@@ -226,6 +254,19 @@ class Serving:
         if failure.counts_against_health:
             self.health.failed(routing.name_of(target), time.monotonic(), failure.retry_after_s)
         return failure.is_target_at_fault
+
+
+def _read(options: Any) -> tuple[Ask | None, bool]:
+    """What a request asks, None for one the provider will refuse; whether it is a legacy text completion."""
+    url, body = str(options.url).partition("?")[0], body_of(options)
+    known: Endpoint | None = next((kind for path, kind in _ENDPOINTS if url.endswith(path)), None)
+    is_legacy = known is None
+    if is_legacy:
+        body = {**body, "messages": [{"role": "user", "content": body.get("prompt")}]}
+    try:
+        return asks.parse(known or "chat", orjson.dumps(body)), is_legacy
+    except (asks.BadRequestError, TypeError):
+        return None, is_legacy
 
 
 def judge(error: Exception) -> Failure | None:

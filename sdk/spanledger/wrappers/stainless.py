@@ -22,7 +22,9 @@ from spanledger import prompts, propagation, runtime, semconv
 from spanledger.serving import asks
 from spanledger.serving.answers import Answer
 from spanledger.serving.caching import Entry
+from spanledger.serving.refusals import RefusedError
 from spanledger.serving.routing import name_of
+from spanledger.serving.snapshot import Target
 from spanledger.serving.usage import Usage
 from spanledger.wrappers.model_call import (
     ModelCall,
@@ -33,7 +35,8 @@ from spanledger.wrappers.model_call import (
     set_facts,
     texts_of,
 )
-from spanledger.wrappers.serving import ExactCache, Plan, Serving, asked_of, body_of, extra, headers_of
+from spanledger.wrappers.serving import ExactCache, Extra, Plan, Serving, asked_of, body_of, extra, headers_of
+from spanledger.wrappers.spending import Budgets
 from spanledger.wrappers.tee import kind_of, show
 
 logger = logging.getLogger("spanledger")
@@ -61,7 +64,7 @@ def instrument(client: Any, vendor: str, how: Serve | None = None) -> Any:
     setattr(client, _MARK, True)
     request = _async_request(client, vendor) if asynchronous else _request(client, vendor)
     if how is not None:
-        serving = Serving(how.fallbacks, how.cache, how.route, client, vendor)
+        serving = Serving(how.fallbacks, how.cache, how.route, client, vendor, how.budgets)
         request = (
             _served_async(client, request, serving) if asynchronous else _served(client, request, serving)
         )
@@ -128,7 +131,9 @@ def _begin(client: Any, vendor: str, options: Any) -> ModelCall | None:
         added = extra.get()
         if added is not None:
             set_facts(call.span, added.facts)
-            call.keep = added.keep
+            call.keep, call.spend = added.keep, added.spend
+            if added.spend is not None:
+                added.spend.is_watched = True
         given = headers_of(options)
         if propagation.HEADER not in {name.lower() for name in given}:
             options.headers = {**given, propagation.HEADER: call.traceparent}
@@ -183,21 +188,22 @@ def _async_request(client: Any, vendor: str) -> Any:
 
 
 class Serve(NamedTuple):
-    """How a wrapped client serves its calls: whom to ask else, with which model, and what to keep."""
+    """How a wrapped client serves its calls: whom to ask else, with which model, what to keep and to spend."""
 
     fallbacks: list[tuple[Any, str]]
     cache: ExactCache | None
     route: str
+    budgets: Budgets | None = None
 
 
 def _served(client: Any, request: Any, serving: Serving) -> Any:
-    """The recorded request with fallback and cache before it."""
+    """The recorded request with fallback, budgets and cache before it."""
 
     @_like(request)
     def serve(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         if options.method.lower() != "post" or endpoint_of(str(options.url)) is None:
             return request(cast_to, options, *args, **kwargs)
-        plan, before = serving.plan(options), ""
+        plan = serving.plan(options)
         if (entry := serving.found(plan)) is not None:
             call, response = _hit(client, (cast_to, options), kwargs, serving, plan, entry)
             current = _current.set(call)
@@ -205,26 +211,42 @@ def _served(client: Any, request: Any, serving: Serving) -> Any:
                 return client._process_response(**response)
             finally:
                 _current.reset(current)
+        before, failed = "", None
         for place, target in enumerate(plan.targets):
             last = place + 1 == len(plan.targets)
-            asked, whom = asked_of(options, target, last=last), serving.client_of(target)
-            ask = request if whom is client else whom.request
-            serving.health.begin(name_of(target), time.monotonic())
-            mark = extra.set(serving.extra_for(plan, place, before))
+            whom, added = serving.client_of(target), serving.extra_for(plan, place, before)
+            ask = functools.partial(request if whom is client else whom.request, cast_to)
             try:
-                result = ask(cast_to, asked, *args, **kwargs)
+                added.spend = serving.book(plan, target)
+                return _asked(ask, asked_of(options, target, last=last), args, kwargs, serving, target, added)
+            except RefusedError as refusal:
+                if failed is None or last:
+                    raise failed or _refused(client, options, serving, refusal) from None
             except Exception as error:
                 if not serving.failed(target, error) or last:
                     raise
-                before = target.upstream
-            else:
-                serving.health.succeeded(name_of(target))
-                return result
-            finally:
-                extra.reset(mark)
+                before, failed = target.upstream, error
         raise AssertionError("a route has at least one target")
 
     return serve
+
+
+def _asked(
+    ask: Any, options: Any, args: Any, kwargs: Any, serving: Serving, target: Target, added: Extra
+) -> Any:
+    """One target's answer; its booking is settled by its record, or here."""
+    serving.health.begin(name_of(target), time.monotonic())
+    mark = extra.set(added)
+    try:
+        result = ask(options, *args, **kwargs)
+    except BaseException as error:
+        added.settle(error)
+        raise
+    finally:
+        extra.reset(mark)
+    added.settle(None)
+    serving.health.succeeded(name_of(target))
+    return result
 
 
 def _served_async(client: Any, request: Any, serving: Serving) -> Any:
@@ -232,7 +254,7 @@ def _served_async(client: Any, request: Any, serving: Serving) -> Any:
     async def serve(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         if options.method.lower() != "post" or endpoint_of(str(options.url)) is None:
             return await request(cast_to, options, *args, **kwargs)
-        plan, before = serving.plan(options), ""
+        plan = serving.plan(options)
         if (entry := serving.found(plan)) is not None:
             call, response = _hit(client, (cast_to, options), kwargs, serving, plan, entry)
             current = _current.set(call)
@@ -240,26 +262,44 @@ def _served_async(client: Any, request: Any, serving: Serving) -> Any:
                 return await client._process_response(**response)
             finally:
                 _current.reset(current)
+        before, failed = "", None
         for place, target in enumerate(plan.targets):
             last = place + 1 == len(plan.targets)
-            asked, whom = asked_of(options, target, last=last), serving.client_of(target)
-            ask = request if whom is client else whom.request
-            serving.health.begin(name_of(target), time.monotonic())
-            mark = extra.set(serving.extra_for(plan, place, before))
+            whom, added = serving.client_of(target), serving.extra_for(plan, place, before)
+            ask = functools.partial(request if whom is client else whom.request, cast_to)
             try:
-                result = await ask(cast_to, asked, *args, **kwargs)
+                added.spend = await serving.book_async(plan, target)
+                return await _asked_async(
+                    ask, asked_of(options, target, last=last), args, kwargs, serving, target, added
+                )
+            except RefusedError as refusal:
+                if failed is None or last:
+                    raise failed or _refused(client, options, serving, refusal) from None
             except Exception as error:
                 if not serving.failed(target, error) or last:
                     raise
-                before = target.upstream
-            else:
-                serving.health.succeeded(name_of(target))
-                return result
-            finally:
-                extra.reset(mark)
+                before, failed = target.upstream, error
         raise AssertionError("a route has at least one target")
 
     return serve
+
+
+async def _asked_async(
+    ask: Any, options: Any, args: Any, kwargs: Any, serving: Serving, target: Target, added: Extra
+) -> Any:
+    """One target's answer; its booking is settled by its record, or here."""
+    serving.health.begin(name_of(target), time.monotonic())
+    mark = extra.set(added)
+    try:
+        result = await ask(options, *args, **kwargs)
+    except BaseException as error:
+        added.settle(error)
+        raise
+    finally:
+        extra.reset(mark)
+    added.settle(None)
+    serving.health.succeeded(name_of(target))
+    return result
 
 
 def _hit(
@@ -288,6 +328,25 @@ def _hit(
         "stream_cls": kwargs.get("stream_cls"),
         "retries_taken": 0,
     }
+
+
+def _refused(client: Any, options: Any, serving: Serving, refusal: RefusedError) -> Exception:
+    """A refusal as the error that the client makes of such an answer, and the record of the call."""
+    asked = copy.copy(options)
+    asked.json_data = body_of(options)
+    request = client._build_request(asked)
+    http: Any = sys.modules[kind_of(request).__module__.partition(".")[0]]
+    content = refusal.body("messages" if serving.vendor == "anthropic" else "chat")
+    response = http.Response(
+        refusal.status, headers=list(refusal.headers()), content=content, request=request
+    )
+    error: Exception = client._make_status_error_from_response(response)
+    mark = extra.set(serving.extra_for_refusal())
+    call = _begin(client, serving.vendor, asked)
+    extra.reset(mark)
+    if call is not None:
+        call.finish(error)
+    return error
 
 
 def _seen(response: Any, call: ModelCall, *, asynchronous: bool) -> bool:
