@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ WINDOW = Window(NOON - HOUR, NOON + HOUR)
 
 @pytest.mark.clickhouse
 def test_a_request_that_no_model_answered_counts_as_a_failed_call_and_costs_nothing(store: Store) -> None:
-    request = {"billable": False, "billable_reason": REASON_REQUEST, "cost_total": None}
+    request: dict[str, Any] = {"billable": False, "billable_reason": REASON_REQUEST, "cost_total": None}
     rows = [
         call(1),
         call(2, status="ok", **request),  # the request above an attempt that is billed as call 1
