@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect
@@ -20,6 +21,10 @@ from tests.servers import Engine, free_port, listens, spawn, start_engine
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# A busy machine is slow, not wrong: no test fails by hypothesis's clock.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 TEST_CLICKHOUSE_URL = "SPANLEDGER_TEST_CLICKHOUSE_URL"
 TEST_DATA = "SPANLEDGER_TEST_DATA"

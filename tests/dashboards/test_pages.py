@@ -41,6 +41,7 @@ NO_DATA = (
     "/datasets",
     "/gpu",
     "/registry",
+    "/routes",
 )  # these speak of documents, whatever the time range
 
 
