@@ -155,7 +155,8 @@ def _list(values: list[object], role: str, depth: int) -> list[Message]:
 def _is_part(value: Part) -> bool:
     if "role" in value or "message" in value or "messages" in value:
         return False
-    return (value.get("type") in _PART_READERS and "content" in value) or value.get("type") in _BLOCKS
+    kind = str(value.get("type"))
+    return (kind in _PART_READERS and "content" in value) or kind in _BLOCKS
 
 
 _WRAPPERS = ("messages", "choices", "candidates", "output", "generations", "input", "prompt", "contents")

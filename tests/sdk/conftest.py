@@ -33,5 +33,13 @@ def free_port() -> int:
 
 
 @pytest.fixture
+def dead_port() -> Iterator[int]:
+    """A port that refuses, and that nobody else can take while the test runs."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])
+
+
+@pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

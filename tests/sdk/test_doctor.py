@@ -27,9 +27,9 @@ def test_all_is_well(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_listens(
-    free_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    dead_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SPANLEDGER_ENDPOINT", f"http://127.0.0.1:{free_port}")
+    monkeypatch.setenv("SPANLEDGER_ENDPOINT", f"http://127.0.0.1:{dead_port}")
     assert main(["doctor"]) == 1
     told = capsys.readouterr().out
     assert "fail  collector" in told
@@ -60,8 +60,8 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SPANLEDGER_MODE='fast' is not allowed; use one of: journal, memory" in found["settings"].message
 
 
-def test_what_waits_in_the_journal_is_told(free_port: int, tmp_path: Path) -> None:
-    here = settings.load({}, endpoint=f"http://127.0.0.1:{free_port}", home=tmp_path, shipper="thread")
+def test_what_waits_in_the_journal_is_told(dead_port: int, tmp_path: Path) -> None:
+    here = settings.load({}, endpoint=f"http://127.0.0.1:{dead_port}", home=tmp_path, shipper="thread")
     other = here._replace(key="other")
     for each, count in ((here, 3), (other, 2)):
         recorder = Recorder(each)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spanledger.messages import normalise, normalise_json, parse, question_of, text_of, tool_calls_of
@@ -119,6 +119,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@example([{"type": []}])
 @given(JSON)
 def test_strange_input_never_raises_and_becomes_messages(told: object) -> None:
     found = normalise_json(json.dumps(told))

@@ -149,9 +149,9 @@ def test_spans_rejected_in_a_partial_success_are_counted(make: Make, sink: Sink)
 
 
 def test_a_full_journal_drops_and_counts(
-    make: Make, free_port: int, caplog: pytest.LogCaptureFixture
+    make: Make, dead_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recorder = make(f"http://127.0.0.1:{free_port}", journal_mb=8)
+    recorder = make(f"http://127.0.0.1:{dead_port}", journal_mb=8)
     record(recorder, 1000, attributes={"text": "x" * 16_000})
     counts = recorder.counters()
     assert counts.recorded == 1000
@@ -174,8 +174,8 @@ def test_a_journal_that_cannot_be_written_falls_back_to_memory_and_says_so_once(
     assert recorder.counters() == (10, 10, 0, {})
 
 
-def test_memory_is_bounded_and_its_drops_are_counted(make: Make, free_port: int) -> None:
-    recorder = make(f"http://127.0.0.1:{free_port}", mode="memory", memory_mb=2)
+def test_memory_is_bounded_and_its_drops_are_counted(make: Make, dead_port: int) -> None:
+    recorder = make(f"http://127.0.0.1:{dead_port}", mode="memory", memory_mb=2)
     record(recorder, 1000, attributes={"text": "x" * 8_000})
     recorder.flush(0.1)
     counts = recorder.counters()
@@ -184,8 +184,8 @@ def test_memory_is_bounded_and_its_drops_are_counted(make: Make, free_port: int)
     assert 100 < counts.kept < 900
 
 
-def test_spans_older_than_the_age_limit_are_removed_and_counted(make: Make, free_port: int) -> None:
-    recorder = make(f"http://127.0.0.1:{free_port}", journal_max_age_s=60)
+def test_spans_older_than_the_age_limit_are_removed_and_counted(make: Make, dead_port: int) -> None:
+    recorder = make(f"http://127.0.0.1:{dead_port}", journal_max_age_s=60)
     record(recorder, 5)
     later = Shipper(recorder.directory, Away().post, max_age_s=60, clock=lambda: time.time_ns() + 61 * 10**9)
     later.ship_once()
