@@ -20,35 +20,48 @@ from .memory import Memory
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def steps(budget: Budget, spent: Decimal) -> list[float]:
-    """The shares in ``alert_at`` that the spend has reached."""
-    return [share for share in budget.alert_at if spent >= Decimal(str(share)) * budget.amount]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetView:
-    """One budget, its period and its spend in USD."""
+    """One budget, its period, its spend in USD, and how many calls it refused in the period."""
 
     project: str
     name: str
     budget: Budget
     start: datetime
     spent: Decimal
+    refused: int = 0
+
+
+def steps(view: BudgetView) -> list[float]:
+    """The shares that count as reached: those in ``alert_at`` the spend has passed, and once a call was refused
+    the share that refuses, for a gateway refuses the call that would pass it and the spend may stay just below.
+    """
+    budget = view.budget
+    reached = {share for share in budget.alert_at if view.spent >= Decimal(str(share)) * budget.amount}
+    refusing = min((s for s in (budget.block_at, budget.cache_only_at) if s is not None), default=None)
+    if view.refused and refusing is not None:
+        reached.add(refusing)
+    return sorted(reached)
 
 
 def step_events(view: BudgetView, now: int) -> list[Event]:
     """Two events for each step reached: the step for the audit trail, and the alert for people."""
     told: list[Event] = []
-    for share in steps(view.budget, view.spent):
+    for share in steps(view):
         blocks = view.budget.block_at is not None and share >= view.budget.block_at
         common: dict[str, Any] = {
             "project": view.project,
             "subject": view.name,
             "time": now,
-            "title": f"Budget {view.name} reached {share:.0%}",
+            "title": f"Budget {view.name} " + ("is used up" if blocks else f"reached {share:.0%}"),
             "message": _message(view, blocks),
             "severity": "critical" if share >= 1 else "warning",
-            "evidence": {"spent": view.spent, "amount": view.budget.amount, "share": share},
+            "evidence": {
+                "spent": view.spent,
+                "amount": view.budget.amount,
+                "share": share,
+                "refused": view.refused,
+            },
         }
         key = f"budget:{view.name}:{view.start.date().isoformat()}"
         both: tuple[tuple[EventKind, str], ...] = (
@@ -76,19 +89,22 @@ class Budgets:
             start = period_start(budget.period, moment) or _EVER
             since = int(start.timestamp()) * SECOND
             stored = spend(self.store, project=project, scope={**budget.scope}, since=since)
-            counted = self._raise(counter_key(project, name, budget.period, moment), stored)
-            view = BudgetView(project=project, name=name, budget=budget, start=start, spent=counted)
+            spent, refused = self._raise(counter_key(project, name, budget.period, moment), stored)
+            view = BudgetView(
+                project=project, name=name, budget=budget, start=start, spent=spent, refused=refused
+            )
             told += tell_once(self.store, project, step_events(view, now))
         return told
 
-    def _raise(self, key: str, stored: Decimal) -> Decimal:
+    def _raise(self, key: str, stored: Decimal) -> tuple[Decimal, int]:
         """The gateway may have settled calls that the store has not yet, and the store knows calls that
         never passed a gateway: the larger is the truth, for a counter only rises within its period.
         """
-        return dollars(int(self.redis.eval(REBUILD, 2, key, MISSING, nano(stored))))
+        spent, refused = self.redis.eval(REBUILD, 2, key, MISSING, nano(stored))
+        return dollars(int(spent)), int(refused)
 
 
 def _message(view: BudgetView, blocks: bool) -> str:
     share = view.spent / view.budget.amount
     told = f"{view.spent:.6f} of {view.budget.amount} USD spent ({share:.0%}) since {view.start.date()}"
-    return f"{told}; further calls are refused" if blocks else told
+    return f"{told}; calls that would pass {view.budget.block_at:.0%} are refused" if blocks else told

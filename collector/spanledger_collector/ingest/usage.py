@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from spanledger.serving.usage import Usage, normalise
+from spanledger.serving.usage import Usage, carve, normalise
 
 from .attributes import Value
 from .values import U32, parsed, whole
@@ -43,8 +43,8 @@ def _split(facts: Facts, total_in: int | None, total_out: int | None, images: in
         total_in += cached
     if reasoning and total_out is not None and _beside(total_out, total_in, reasoning, told):
         total_out += reasoning
-    fresh, (read, written, hour, audio_in) = _carve(total_in, read, written, hour, audio_in)
-    visible, (reasoning, audio_out) = _carve(total_out, reasoning, audio_out)
+    fresh, (read, written, hour, audio_in) = carve(total_in, read, written, hour, audio_in)
+    visible, (reasoning, audio_out) = carve(total_out, reasoning, audio_out)
     return Usage(
         input_tokens=fresh,
         cache_read_tokens=read,
@@ -76,17 +76,6 @@ def _writes(facts: Facts) -> tuple[int | None, int | None]:
     if written is None:
         return five, hour
     return max(written - (hour or 0), 0), hour
-
-
-def _carve(total: int | None, *parts: int | None) -> tuple[int | None, list[int | None]]:
-    if total is None:
-        return None, list(parts)
-    left, taken = total, list[int | None]()
-    for part in parts:
-        share = None if part is None else min(part, left)
-        left -= share or 0
-        taken.append(share)
-    return left, taken
 
 
 def _count(facts: Facts, name: str) -> int | None:

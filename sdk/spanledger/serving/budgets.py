@@ -3,7 +3,7 @@
 The counters live in Redis (see ``docs/architecture.md`` section 6) in integer nano-dollars. The Lua scripts
 here are the only code that changes them, so that every gateway and worker counts alike:
 
-- ``RESERVE`` checks every budget of a call and books its greatest cost, in one atomic step.
+- ``RESERVE`` checks every budget of a call and books its greatest cost, in one atomic step; it counts what it refuses.
 - ``SETTLE`` replaces a booking by the actual cost (0 releases it). A booking is a lease: one whose gateway
   died is given back when it expires.
 - ``REBUILD`` raises ``spent`` to what the ledger says; workers call it for the keys in ``MISSING`` (a set to
@@ -185,6 +185,8 @@ if out[1] == 1 then
     redis.call('ZADD', KEYS[2 * i], now + tonumber(ARGV[2]), lease)
     redis.call('PEXPIRE', KEYS[2 * i], 2 * tonumber(ARGV[2]))
   end
+elseif out[3] == 0 then
+  redis.call('HINCRBY', KEYS[2 * out[2] - 1], 'refused', 1)
 end
 return out
 """
@@ -208,7 +210,7 @@ end
 return out
 """
 
-# KEYS: a counter, MISSING. ARGV: what the ledger says was spent. Returns the counter's spent.
+# KEYS: a counter, MISSING. ARGV: what the ledger says was spent. Returns the counter's {spent, refusals so far}.
 REBUILD = """
 local spent = redis.call('HGET', KEYS[1], 'spent')
 if not spent or tonumber(spent) < tonumber(ARGV[1]) then
@@ -217,5 +219,5 @@ if not spent or tonumber(spent) < tonumber(ARGV[1]) then
   spent = ARGV[1]
 end
 redis.call('SREM', KEYS[2], KEYS[1])
-return spent
+return {spent, tonumber(redis.call('HGET', KEYS[1], 'refused')) or 0}
 """

@@ -188,8 +188,8 @@ def _inclusive(
     audio_in: int | None,
     audio_out: int | None,
 ) -> Usage:
-    rest_in, (cached, written, audio_in) = _carve(total_in, cached, written, audio_in)
-    rest_out, (reasoning, audio_out) = _carve(total_out, reasoning, audio_out)
+    rest_in, (cached, written, audio_in) = carve(total_in, cached, written, audio_in)
+    rest_out, (reasoning, audio_out) = carve(total_out, reasoning, audio_out)
     return Usage(
         input_tokens=rest_in,
         cache_read_tokens=cached,
@@ -201,7 +201,7 @@ def _inclusive(
     )
 
 
-def _carve(total: int | None, *parts: int | None) -> tuple[int | None, list[int | None]]:
+def carve(total: int | None, *parts: int | None) -> tuple[int | None, list[int | None]]:
     """Take each part out of the total; a part can only take what is left, so the sum is always the total."""
     if total is None:
         return None, list(parts)

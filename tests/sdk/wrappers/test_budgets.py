@@ -122,8 +122,8 @@ def call(client: openai.OpenAI, **more: Any) -> Any:
 def counter_comes_to(redis: Any, budget: str, dollars: int) -> bool:
     """Whether so much is spent and nothing reserved, soon."""
     key = counter_key("shop", budget, "month", datetime.now(UTC))
-    wanted = {"spent": str(dollars * 10**9), "reserved": "0"}
-    return eventually(lambda: redis.hgetall(key) == wanted, lambda: redis.hgetall(key))
+    wanted = [str(dollars * 10**9), "0"]
+    return eventually(lambda: redis.hmget(key, "spent", "reserved") == wanted, lambda: redis.hgetall(key))
 
 
 def eventually(holds: Callable[[], bool], found: Callable[[], Any]) -> bool:
