@@ -64,7 +64,7 @@ def plan() -> None:
     with alone(process.redis, "plan", 60) as granted:
         rules = process.documents().rules
         if granted and rules:
-            planner = Planner(store=process.store, redis=process.redis, hand_over=_hand_over)
+            planner = Planner(store=process.store, redis=process.redis, hand_over=_send)
             planner.tick(rules, process.clock())
 
 
@@ -136,7 +136,7 @@ def sweep() -> None:
                 _end(jobs, "skipped", "the rule is gone")
                 continue
             insert_jobs(process.store, jobs)  # touched now, so that the next sweep leaves them alone
-            _hand_over(rule, jobs)
+            _send(rule, jobs)
 
 
 @app.task(name="spanledger.score", bind=True, max_retries=STORE_RETRIES)
@@ -196,10 +196,6 @@ def _log(events: Sequence[Event]) -> None:
             log.warning("%s: %s", told.title, told.message)
 
 
-def _hand_over(rule: Rule, jobs: Sequence[Job]) -> None:
-    _send(rule, jobs)
-
-
 def _send(rule: Rule, jobs: Sequence[Job], *, size: int = 0, countdown: float = 0) -> None:
     queue = JUDGED if rule.judge else FAST
     for batch in batches(jobs, size or BATCH[queue]):
@@ -209,37 +205,34 @@ def _send(rule: Rule, jobs: Sequence[Job], *, size: int = 0, countdown: float = 
 
 def _refuse(rule: Rule, batch: Sequence[Job], why: str) -> None:
     """The rule cannot be followed: its jobs end, and people hear of it once for each version."""
-    now = process.clock()
-    told = event(
-        "alert",
-        project=rule.project,
-        subject=rule.name,
-        time=now,
-        title=f"Evaluator {rule.name} cannot score",
-        message=why,
-        severity="warning",
-        state="firing",
-        dedup_key=f"evaluator:{rule.name}:{rule.version}",
-        identity=("evaluator", rule.name, rule.version, why),
-    )
-    tell_once(process.store, rule.project, [told])
-    _end(batch, "skipped", why)
+    key = f"evaluator:{rule.name}:{rule.version}"
+    identity = ("evaluator", rule.name, rule.version, why)
+    _skip(rule, batch, why, "cannot score", key, identity, process.clock())
 
 
 def _over_cap(rule: Rule, batch: Sequence[Job], why: str) -> None:
     """Jobs beyond the cap end unscored, and people hear of it once a day for each rule."""
     now = process.clock()
+    day = now // DAY
+    key, identity = f"cap:{rule.name}:{day}", ("cap", rule.name, day)
+    _skip(rule, batch, why, "reached its daily cap", key, identity, now)
+
+
+def _skip(
+    rule: Rule, batch: Sequence[Job], why: str, what: str, key: str, identity: tuple[object, ...], now: int
+) -> None:
+    """End the jobs unscored and raise one alert for each ``identity``."""
     told = event(
         "alert",
         project=rule.project,
         subject=rule.name,
         time=now,
-        title=f"Evaluator {rule.name} reached its daily cap",
+        title=f"Evaluator {rule.name} {what}",
         message=why,
         severity="warning",
         state="firing",
-        dedup_key=f"cap:{rule.name}:{now // DAY}",
-        identity=("cap", rule.name, now // DAY),
+        dedup_key=key,
+        identity=identity,
     )
     tell_once(process.store, rule.project, [told])
     _end(batch, "skipped", why)
