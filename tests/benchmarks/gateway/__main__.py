@@ -19,13 +19,12 @@ from tests.benchmarks.gateway.rig import (
     snapshot,
     static_upstream,
     tool,
-    valkey,
     wrk,
 )
 from tests.benchmarks.gateway.streams import streams
 from tests.benchmarks.process import cpu_s, rss_bytes
 from tests.benchmarks.report import Figure, at_most, report
-from tests.servers import free_port
+from tests.servers import free_port, valkey
 
 
 def _family(pid: int) -> list[int]:

