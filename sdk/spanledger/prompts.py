@@ -1,8 +1,7 @@
 """Prompt releases: a name and a label in, the template the registry holds for them out, also when it is away.
 
-A registry document ``NAME`` of kind ``prompt`` holds ``text`` or ``messages`` and a ``config``; each edit makes a new
-version. A document ``NAME@LABEL`` holds the ``version`` that the label stands for, so that moving a label is an edit
-of its own. Variables are written ``{{name}}``.
+A registry document of kind ``prompt`` holds a ``template`` (a text, or messages), a ``config`` and ``labels``, which
+say which version each label stands for; each edit makes a new version. Variables are written ``{{name}}``.
 """
 
 from __future__ import annotations
@@ -111,15 +110,22 @@ def release_of(texts: Iterable[object]) -> dict[str, str | int]:
     return {}
 
 
-_cache: dict[tuple[str, str, str], tuple[float, Prompt]] = {}
-_refreshing: set[tuple[str, str, str]] = set()
+_Key = tuple[str, str, str, int]  # endpoint, name, label, version (0: by label)
+_cache: dict[_Key, tuple[float, Prompt]] = {}
+_refreshing: set[_Key] = set()
 _lock = threading.Lock()
 
 
 def prompt(
-    name: str, label: str = "production", *, fallback: str | list[dict[str, Any]] | None = None
+    name: str,
+    label: str = "production",
+    *,
+    version: int | None = None,
+    fallback: str | list[dict[str, Any]] | None = None,
 ) -> Prompt:
     """The release of a prompt that carries a label; without such a label, its newest version.
+
+    ``version`` names a version itself, whatever the labels say.
 
     Fetched once, then answered from memory; older than a minute, it is refreshed in the background. When the
     collector is away: the copy on disk, else ``fallback``.
@@ -128,7 +134,7 @@ def prompt(
         PromptUnavailableError: there is nothing to answer with.
     """
     settings = runtime.current().settings
-    key = (settings.endpoint, name, label)
+    key = (settings.endpoint, name, "" if version else label, version or 0)
     held = _cache.get(key)
     if held is None:
         return _first(settings, key, fallback)
@@ -142,24 +148,25 @@ def forget() -> None:
     _cache.clear()
 
 
-def _first(settings: Settings, key: tuple[str, str, str], fallback: Any) -> Prompt:
-    _, name, label = key
+def _first(settings: Settings, key: _Key, fallback: Any) -> Prompt:
+    name, label = key[1:3]
     try:
-        found = _fetch(settings, name, label)
+        found = _fetch(settings, key)
     except (collector_client.CollectorAwayError, PermissionError) as error:
         logger.warning("Prompt %r: %s; using the last copy or the fallback.", name, error)
-        found = _from_disk(settings, name, label)
+        found = _from_disk(settings, key)
     except collector_client.NotThereError:
         found = None
     if found is None and fallback is not None:
         return Prompt(name=name, version=None, label=label, template=fallback, stale=True)
     if found is None:
-        raise PromptUnavailableError(f"there is no prompt {name!r} at {settings.endpoint}, and no copy of it")
+        which = f"version {key[3]} of prompt {name!r}" if key[3] else f"prompt {name!r}"
+        raise PromptUnavailableError(f"there is no {which} at {settings.endpoint}, and no copy of it")
     _cache[key] = (time.monotonic(), found)
     return found
 
 
-def _refresh(settings: Settings, key: tuple[str, str, str]) -> None:
+def _refresh(settings: Settings, key: _Key) -> None:
     with _lock:
         if key in _refreshing:
             return
@@ -168,7 +175,7 @@ def _refresh(settings: Settings, key: tuple[str, str, str]) -> None:
     def run() -> None:
         held = _cache[key][1]
         try:
-            held = _fetch(settings, key[1], key[2])
+            held = _fetch(settings, key)
         except (OSError, LookupError) as error:
             logger.info("Prompt %r was not refreshed: %s", key[1], error)
         _cache[key] = (time.monotonic(), held)
@@ -177,17 +184,17 @@ def _refresh(settings: Settings, key: tuple[str, str, str]) -> None:
     threading.Thread(target=run, name="spanledger-prompt", daemon=True).start()
 
 
-def _fetch(settings: Settings, name: str, label: str) -> Prompt:
-    path, wanted = f"/api/registry/prompt/{collector_client.segment(name)}", label
-    try:
-        pointer = cast(
-            dict[str, Any], collector_client.get(settings, f"{path}@{collector_client.segment(label)}")
-        )
-        entry = collector_client.get(settings, f"{path}?version={int(pointer['document']['version'])}")
-    except collector_client.NotThereError:
-        label, entry = "", collector_client.get(settings, path)
-    found = _of(name, label, cast(dict[str, Any], entry))
-    _to_disk(settings, wanted, found)
+def _fetch(settings: Settings, key: _Key) -> Prompt:
+    _, name, label, version = key
+    path = f"/api/registry/prompt/{collector_client.segment(name)}"
+    entry = cast(dict[str, Any], collector_client.get(settings, path))
+    labels = cast(dict[str, int], entry["document"].get("labels") or {})
+    labelled = labels.get(label)
+    wanted: int = version or labelled or entry["version"]
+    if wanted != entry["version"]:
+        entry = cast(dict[str, Any], collector_client.get(settings, f"{path}?version={wanted}"))
+    found = _of(name, label if labelled and not version else "", entry)
+    _to_disk(settings, key, found)
     return found
 
 
@@ -197,20 +204,23 @@ def _of(name: str, label: str, entry: dict[str, Any]) -> Prompt:
         name=name,
         version=entry.get("version"),
         label=label,
-        template=document.get("text") or document.get("messages") or "",
+        template=document["template"],
         config=document.get("config") or {},
     )
 
 
-def _file(settings: Settings, name: str, label: str) -> Path:
-    digest = hashlib.sha256("\0".join((settings.endpoint, settings.key, name, label)).encode()).hexdigest()
-    return Path(settings.home).expanduser() / "prompts" / f"{digest[:32]}.json"
+def _file(settings: Settings, key: _Key) -> Path:
+    told = "\0".join((settings.key, *map(str, key)))
+    return (
+        Path(settings.home).expanduser()
+        / "prompts"
+        / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.json"
+    )
 
 
-def _to_disk(settings: Settings, label: str, found: Prompt) -> None:
-    path = _file(settings, found.name, label)
-    kind = "text" if isinstance(found.template, str) else "messages"
-    document = {kind: found.template, "config": found.config}
+def _to_disk(settings: Settings, key: _Key, found: Prompt) -> None:
+    path = _file(settings, key)
+    document = {"template": found.template, "config": found.config}
     body = {"version": found.version, "label": found.label, "document": document}
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -222,10 +232,10 @@ def _to_disk(settings: Settings, label: str, found: Prompt) -> None:
         logger.info("Prompt %r was not copied to disk: %s", found.name, error)
 
 
-def _from_disk(settings: Settings, name: str, label: str) -> Prompt | None:
+def _from_disk(settings: Settings, key: _Key) -> Prompt | None:
     try:
-        entry = orjson.loads(_file(settings, name, label).read_bytes())
-        found = _of(name, entry["label"], entry)
+        entry = orjson.loads(_file(settings, key).read_bytes())
+        found = _of(key[1], entry["label"], entry)
     except (OSError, ValueError, KeyError):
         return None
     return replace(found, stale=True)

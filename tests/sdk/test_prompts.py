@@ -23,25 +23,20 @@ class Registry:
 
     def __init__(self) -> None:
         self.versions: list[Any] = []
-        self.labels: dict[str, int] = {}
         self.asked: list[str] = []
         self.status = 200
         self.url = ""
 
     def put(self, template: Any, **labels: int) -> None:
-        document = {"text" if isinstance(template, str) else "messages": template}
+        document = {"template": template, "labels": labels}
         self.versions.append({"name": "greet", "version": len(self.versions) + 1, "document": document})
-        self.labels |= labels
 
     def answer(self, path: str) -> tuple[int, Any]:
         self.asked.append(path)
         name, _, query = path.removeprefix("/api/registry/prompt/").partition("?")
-        name, _, label = name.partition("@")
-        if name != "greet" or not self.versions or (label and label not in self.labels):
-            return 404, {}
-        if label:
-            return self.status, {"version": 1, "document": {"version": self.labels[label]}}
         version = int(query.partition("=")[2] or len(self.versions))
+        if name != "greet" or not 0 < version <= len(self.versions):
+            return 404, {}
         return self.status, self.versions[version - 1]
 
 
@@ -94,8 +89,18 @@ def test_without_such_a_label_the_newest_version_is_given(registry: Registry) ->
 
 def test_it_is_asked_for_once(registry: Registry) -> None:
     registry.put("x", production=1)
+    registry.put("y", production=1)
     assert [spanledger.prompt("greet").template for _ in range(5)] == ["x"] * 5
-    assert len(registry.asked) == 2  # the label, then the version it stands for
+    assert len(registry.asked) == 2  # the newest, which tells the labels, then the version one stands for
+
+
+def test_a_version_can_be_asked_for_by_its_number(registry: Registry) -> None:
+    registry.put("one", production=1)
+    registry.put("two", production=1)
+    found = spanledger.prompt("greet", version=2)
+    assert (found.template, found.version, found.label) == ("two", 2, "")
+    with pytest.raises(prompts.PromptUnavailableError, match="no version 7 of prompt 'greet'"):
+        spanledger.prompt("greet", version=7)
 
 
 def test_messages_are_filled_in(registry: Registry) -> None:
