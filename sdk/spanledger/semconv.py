@@ -60,6 +60,15 @@ CACHE = "spanledger.cache"
 CACHE_ENTRY = "spanledger.cache.entry"
 CACHE_SIMILARITY = "spanledger.cache.similarity"
 CACHE_AGE_NS = "spanledger.cache.age_ns"
+CACHE_CANDIDATE = "spanledger.cache.candidate"  # the entry that would have answered, had the tier been open
+CACHE_CANDIDATE_SIMILARITY = "spanledger.cache.candidate_similarity"
+CACHE_CANDIDATE_TRACE = "spanledger.cache.candidate_trace"  # the call that paid for the entry
+CACHE_CANDIDATE_SPAN = "spanledger.cache.candidate_span"
+CACHE_GROUP = "spanledger.cache.group"  # what one certificate covers
+CACHE_AUDIT_OF_TRACE = (
+    "spanledger.cache.audit_of_trace"  # the hit that a call with purpose cache_check repeats
+)
+CACHE_AUDIT_OF_SPAN = "spanledger.cache.audit_of_span"
 COST_SAVED = "spanledger.cost.saved"  # decimal string, USD
 ROUTE = "spanledger.route"
 UPSTREAM = "spanledger.upstream"

@@ -18,7 +18,7 @@ from spanledger.serving.answers import Answer
 from spanledger.serving.asks import Ask
 
 # Fields that never change what a model says: delivery, accounting and storage on the provider's side.
-_DELIVERY = frozenset(
+DELIVERY = frozenset(
     {
         "stream",
         "stream_options",
@@ -54,7 +54,7 @@ def exact_key(partition: Partition, ask: Ask) -> str:
 
     Field order, white space and delivery fields do not matter; everything else does.
     """
-    content = {name: value for name, value in ask.body.items() if name not in _DELIVERY}
+    content = {name: value for name, value in ask.body.items() if name not in DELIVERY}
     scope = (
         partition.project,
         partition.team,

@@ -64,11 +64,28 @@ class Target:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class SemanticRule:
+    """How a route answers questions that mean the same as earlier ones, once a certificate allows it.
+
+    ``max_wrong_hits`` is the share of hits that may be wrong; ``embedder`` a built-in one or ``UPSTREAM/MODEL``.
+    """
+
+    max_wrong_hits: float = 0.01
+    user_scoped: bool = False
+    lowest_similarity: float = 0.7
+    max_entries: int = 100_000
+    max_question_tokens: int = 64
+    audit_share: float = 0.05
+    embedder: str = "minilm-int8"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class CacheRule:
     """How a route caches answers."""
 
     exact: bool = True
     ttl_s: float = 3600.0
+    semantic: SemanticRule | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

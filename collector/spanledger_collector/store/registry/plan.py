@@ -124,14 +124,27 @@ def references(kind: str, document: Mapping[str, Any]) -> Iterator[tuple[Path, A
     if kind == "route":
         for position, target in enumerate(document["targets"]):
             yield ("targets", position, "upstream"), ("upstream", target["upstream"])
+        cache: dict[str, Any] = document.get("cache") or {}
+        yield from _of_semantic(cache.get("semantic") or {})
     elif kind == "gpu_pool":
         for position, upstream in enumerate(document.get("upstreams", ())):
             yield ("upstreams", position), ("upstream", upstream)
     elif kind == "evaluator":
-        judge: dict[str, str] = document.get("judge") or {}
-        for field in ("route", "upstream"):
-            if judge.get(field):
-                yield ("judge", field), (field, judge[field])
+        yield from _of_judge((), document.get("judge") or {})
+
+
+def _of_judge(path: Path, judge: Mapping[str, str]) -> Iterator[tuple[Path, Address]]:
+    for field in ("route", "upstream"):
+        if judge.get(field):
+            yield (*path, "judge", field), (field, judge[field])
+
+
+def _of_semantic(rule: Mapping[str, Any]) -> Iterator[tuple[Path, Address]]:
+    path: Path = ("cache", "semantic")
+    yield from _of_judge(path, rule.get("judge") or {})
+    upstream, is_ours, _ = str(rule.get("embedder", "")).partition("/")
+    if is_ours:
+        yield (*path, "embedder"), ("upstream", upstream)
 
 
 def _change(draft: Draft, document: dict[str, Any], current: Mapping[Address, Version]) -> Change:

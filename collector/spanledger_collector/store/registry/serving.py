@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from .evaluation import Judge
 from .fields import Document, EnvName, HttpUrl, Money, NoneWord, Positive, Scope, Share, Text
 
 Protocol = Literal["openai", "anthropic", "vllm"]
@@ -62,11 +63,28 @@ class Target(Document):
     when: dict[CallField, Text] = Field(default_factory=dict[CallField, str])
 
 
+class SemanticRule(Document):
+    """How a route answers questions that mean the same as earlier ones, once a certificate allows it.
+
+    ``max_wrong_hits`` is the share of semantic hits that may be wrong.
+    """
+
+    max_wrong_hits: Annotated[float, Field(gt=0, le=0.5)] = 0.01
+    user_scoped: bool = False
+    lowest_similarity: Annotated[float, Field(ge=0, le=1)] = 0.7
+    max_entries: Annotated[int, Field(ge=1, le=1_000_000)] = 100_000
+    max_question_tokens: Annotated[int, Field(ge=4, le=256)] = 64
+    audit_share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    judge: Judge | None = None
+    embedder: Annotated[str, Field(pattern=r"^(minilm-int8|[^/]+/.+)$")] = "minilm-int8"
+
+
 class CacheRule(Document):
     """How a route caches answers."""
 
     exact: bool = True
     ttl_s: Positive = 3600
+    semantic: SemanticRule | None = None
 
 
 class ShadowRule(Document):
