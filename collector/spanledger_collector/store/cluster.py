@@ -17,12 +17,18 @@ SHARD_BY = {
     "eval_jobs": "cityHash64(job_id)",
     "dead_letters": "rand()",
     "engine_samples": "cityHash64(gpu_pool, upstream)",
+    "repricings": "cityHash64(trace_id)",
+    "gpu_costs": "cityHash64(gpu_pool, interval_start)",  # the revisions of an interval stay together
+    "adjustments": "cityHash64(adjustment_id)",
+    "invoice_lines": "cityHash64(line_id)",
+    "ledger_day": "cityHash64(project, team)",  # written by views beside the rows, so on every shard
 }
-WHOLE = frozenset({"registry", "schema_migrations"})
+WHOLE = frozenset({"registry", "schema_migrations", "months"})
 """Tables that each node holds completely."""
 
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 _VIEW = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+) TO (\w+)")
+_PLAIN_VIEW = re.compile(r"CREATE VIEW IF NOT EXISTS (\w+)")
 _ALTER = re.compile(r"ALTER TABLE (\w+)")
 _FROM = re.compile(r"\bFROM (\w+)")
 _ENGINE = re.compile(r"\bENGINE = (\w*MergeTree)\b")
@@ -39,6 +45,8 @@ def on_cluster(statement: str, cluster: str, database: str) -> list[str]:
         return _table(statement, found[1], cluster, database)
     if found := _VIEW.match(statement):
         return [_view(statement, found[1], found[2], cluster)]
+    if found := _PLAIN_VIEW.match(statement):  # reads the Distributed tables, so on every node all rows
+        return [statement.replace(found[0], f"{found[0]} ON CLUSTER '{cluster}'", 1)]
     if found := _ALTER.match(statement):
         return _alter(statement, found[1], cluster)
     raise ValueError(f"no form for a cluster is known of: {statement[:60]}")

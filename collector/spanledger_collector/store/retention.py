@@ -48,6 +48,8 @@ _TABLES = (
     _Kept("eval_jobs", "time", "spans"),
     _Kept("dead_letters", "time", "spans"),
     _Kept("engine_samples", "time", "spans"),
+    _Kept("repricings", "start_time", "spans"),
+    _Kept("gpu_costs", "time", "spans"),
     _Kept("scores", "time", "scores"),
     _Kept("events", "time", "events"),
 )

@@ -70,7 +70,7 @@ def test_the_files_are_numbered_without_a_gap_and_each_statement_can_run_again()
         assert migration.statements
         for statement in migration.statements:
             assert re.match(
-                r"CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS|ALTER TABLE \w+ (MODIFY|\w+ \w+ IF )",
+                r"CREATE (TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS|ALTER TABLE \w+ (MODIFY|\w+ \w+ IF )",
                 statement,
             )
 
@@ -85,6 +85,7 @@ def test_no_shipped_migration_was_edited() -> None:
             "0004_events.sql": "f08d54bcc651cd83",
             "0005_registry.sql": "cd3f64f6b9fbc713",
             "0006_evaluation.sql": "8ec34a8d10aaa7d2",
+            "0007_ledger.sql": "15f3bd41b66bc96c",
         }
     )
 

@@ -1,0 +1,227 @@
+"""The ledger: all spend of a project, of every kind, summed by any dimension; exact, and as known at any day.
+
+Rows are signed and never change (see ``schema/0007_ledger.sql``): a repriced call, a restated GPU interval or a late
+call is a further row. Sums over all rows are the newest figures; sums over rows known before a day are what was known
+then. A closed month counts what was known before its cutoff, and adjustments.
+
+``ledger_day`` answers for whole days by the dimensions of ``LEAN``; anything else is summed from ``ledger``, whose rows
+those are the sums of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from .asking import Client, Row, ask, every, statement
+from .months import Month, counted, months
+from .window import DAY, SECOND, Window
+
+LEAN = frozenset(
+    {
+        "category", "organisation", "team", "feature", "customer_id", "key_id", "route", "model", "provider",
+        "upstream", "gpu_pool", "purpose", "service_tier", "environment", "service", "prompt_name", "cache",
+        "line", "basis", "source",
+    }
+)  # fmt: skip
+"""The dimensions that ``ledger_day`` holds; days are given as buckets."""
+
+DIMENSIONS: dict[str, str] = {
+    **{name: name for name in sorted(LEAN)},
+    "user_id": "user_id",
+    "session_id": "session_id",
+    "tags": "arrayStringConcat(arraySort(tags), ',')",
+}
+"""What spend can be grouped and filtered by, and the expression for each. ``tag:KEY`` is one more: the value of the
+call's tag ``KEY:value`` or ``KEY=value``. Every dimension parts the rows, so that groups add up to the whole."""
+
+TAG = "tag:"
+
+TOKENS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "image_units",
+)
+_COUNTS = ("calls", "errors", "unpriced", "unlisted", *TOKENS, "engine_ns")
+_MONEY = ("cost", "saved", "list_cost", "reported")
+LARGEST = 50_000
+"""Groups that one question answers with at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """Sums of one group; ``group`` holds the values of the dimensions asked for, in their order.
+
+    ``bucket`` is the start of the time bucket in Unix seconds. Money is US dollars, unless another currency was asked
+    for; what is unknown adds nothing and is counted: ``unpriced`` calls have no cost (of a GPU call: not yet), and
+    ``unlisted`` GPU calls no vendor's price to compare with. ``list_cost`` is that price for the other GPU calls,
+    ``saved`` what caches saved, ``reported`` what providers said themselves. ``engine_ns`` is GPU time of calls.
+    """
+
+    group: tuple[str, ...] = ()
+    bucket: int | None = None
+    calls: int = 0
+    errors: int = 0
+    unpriced: int = 0
+    unlisted: int = 0
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    image_units: int = 0
+    engine_ns: int = 0
+    cost: Decimal = Decimal(0)
+    saved: Decimal = Decimal(0)
+    list_cost: Decimal = Decimal(0)
+    reported: Decimal = Decimal(0)
+
+    @property
+    def tokens_in(self) -> int:
+        """All input buckets together."""
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+            + self.cache_write_1h_tokens
+            + self.input_audio_tokens
+        )
+
+    @property
+    def tokens_out(self) -> int:
+        """All output buckets together."""
+        return self.output_tokens + self.reasoning_tokens + self.output_audio_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Which rows: ``only`` keeps those whose dimension has that value, ``tag`` those that carry all of these tags.
+
+    ``known_before``: what was known before that day (UTC), whichever months were closed. ``as_closed`` false counts what
+    came after a closed month's cutoff too.
+    """
+
+    only: Mapping[str, str] | None = None
+    tag: Sequence[str] = ()
+    known_before: date | None = None
+    as_closed: bool = True
+
+
+def sums(
+    client: Client,
+    project: str,
+    window: Window,
+    by: Sequence[str] = (),
+    *,
+    step_s: int | None = None,
+    which: Ask | None = None,
+    rates: Sequence[tuple[date, Decimal]] = (),
+) -> list[Sum]:
+    """Sums by the dimensions ``by``, and by bucket when ``step_s`` is given; dearest group first.
+
+    ``rates`` are units of another currency for one US dollar from a day on, ascending: each row is converted by the
+    rate of its own day (before the first: by the first). Raises KeyError for an unknown dimension.
+    """
+    which = which or Ask()
+    closed = months(client, project) if which.as_closed and which.known_before is None else []
+    lean = is_lean(window, by, step_s, which)
+    parameters: dict[str, object] = {"project": project, **window.bound()}
+    groups = [f"{_expression(name, f'by_{at}', parameters)} AS by_{at}" for at, name in enumerate(by)]
+    if step_s is not None:
+        parameters["step"] = step_s
+        groups.append(_BUCKET.format(time="toDateTime(day, 'UTC')" if lean else "time"))
+    where = [*_within(lean), *_conditions(which, closed, parameters)]
+    measures = [f"sum({name}) AS {name}_" for name in _COUNTS]
+    measures += [f"sum({_converted(name, rates, parameters)}) AS {name}_" for name in _MONEY]
+    names = [group.rsplit(" AS ", 1)[1] for group in groups]
+    sql = statement(
+        f"SELECT {', '.join([*groups, *measures])} FROM {'ledger_day' if lean else 'ledger'} WHERE",  # noqa: S608
+        every(where),
+        f"GROUP BY {', '.join(names)}" if names else "",
+        f"ORDER BY {', '.join(['cost_ DESC', *names])} LIMIT {LARGEST}",
+    )
+    return [_sum(row, len(by)) for row in ask(client, sql, parameters)]
+
+
+def is_lean(window: Window, by: Sequence[str], step_s: int | None, which: Ask) -> bool:
+    """Whether ``ledger_day`` can answer: whole days, its own dimensions, no single tag."""
+    whole = window.start % DAY == 0 and window.end % DAY == 0
+    stepped = step_s is None or step_s % (DAY // SECOND) == 0
+    return whole and stepped and not which.tag and LEAN.issuperset({*by, *(which.only or ())})
+
+
+_BUCKET = "toUnixTimestamp(toStartOfInterval({time}, toIntervalSecond({{step:UInt32}}), 'UTC')) AS bucket"
+_DAYS = (
+    "day >= toDate(fromUnixTimestamp64Nano({start:Int64}, 'UTC'))",
+    "day < toDate(fromUnixTimestamp64Nano({end:Int64}, 'UTC'))",
+)
+_TIMES = (
+    "time >= fromUnixTimestamp64Nano({start:Int64}, 'UTC')",
+    "time < fromUnixTimestamp64Nano({end:Int64}, 'UTC')",
+)
+
+
+def _within(lean: bool) -> list[str]:
+    return ["project = {project:String}", *(_DAYS if lean else _TIMES)]
+
+
+def _expression(name: str, bound: str, parameters: dict[str, object]) -> str:
+    if not name.startswith(TAG):
+        return DIMENSIONS[name]
+    parameters[f"{bound}_a"], parameters[f"{bound}_b"] = f"{name[len(TAG) :]}:", f"{name[len(TAG) :]}="
+    first = f"arrayFirst(x -> startsWith(x, {{{bound}_a:String}}) OR startsWith(x, {{{bound}_b:String}}), arraySort(tags))"
+    return f"substring({first}, length({{{bound}_a:String}}) + 1)"
+
+
+def _conditions(which: Ask, closed: Sequence[Month], parameters: dict[str, object]) -> list[str]:
+    found: list[str] = []
+    for at, (name, value) in enumerate((which.only or {}).items()):
+        parameters[f"only_{at}"] = value
+        found.append(f"{_expression(name, f'of_{at}', parameters)} = {{only_{at}:String}}")
+    for at, tag in enumerate(which.tag):
+        parameters[f"tag_{at}"] = tag
+        found.append(f"has(tags, {{tag_{at}:String}})")
+    if which.known_before is not None:
+        parameters["known_before"] = which.known_before
+        found.append("known_day < {known_before:Date}")
+    for month in closed:
+        found.append(counted(month, parameters))
+    return found
+
+
+def _converted(name: str, rates: Sequence[tuple[date, Decimal]], parameters: dict[str, object]) -> str:
+    if not rates:
+        return name
+    cases: list[str] = []
+    for at, (since, rate) in reversed(list(enumerate(rates))):
+        parameters[f"rate_{at}"] = format(rate, "f")
+        value = f"toDecimal128({{rate_{at}:String}}, 9)"
+        if at:
+            parameters[f"since_{at}"] = since
+            cases.append(f"day >= {{since_{at}:Date}}, {value}")
+        else:
+            cases.append(value)
+    return f"{name} * {cases[0]}" if len(cases) == 1 else f"{name} * multiIf({', '.join(cases)})"
+
+
+def _sum(row: Row, dimensions: int) -> Sum:
+    bucket = row.get("bucket")
+    measures: dict[str, Any] = {name: int(row[f"{name}_"] or 0) for name in _COUNTS}
+    measures |= {name: Decimal(row[f"{name}_"] or 0) for name in _MONEY}
+    return Sum(
+        group=tuple(str(row[f"by_{at}"]) for at in range(dimensions)),
+        bucket=None if bucket is None else int(bucket),
+        **measures,
+    )
