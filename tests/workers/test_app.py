@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from spanledger_workers.app import (
+    BATCH,
+    CONTROL,
+    FAST,
     HARD_LIMIT_S,
+    JUDGED,
+    PREFETCH,
     QUEUES,
     SOFT_LIMIT_S,
     VISIBILITY_S,
+    app,
     configured,
-    schedule,
 )
+from spanledger_workers.lanes import lanes
 from spanledger_workers.settings import WorkerSettings
+
+app.loader.import_default_modules()
 
 
 def test_a_message_for_one_queue_reaches_no_other() -> None:
@@ -20,11 +28,34 @@ def test_a_message_for_one_queue_reaches_no_other() -> None:
 
 
 def test_no_task_may_run_longer_than_the_broker_waits_for_it() -> None:
-    assert SOFT_LIMIT_S < HARD_LIMIT_S < VISIBILITY_S
+    own = [task for name, task in app.tasks.items() if name.startswith("spanledger.")]
+    assert len(own) > 5
+    for task in own:
+        soft, hard = task.soft_time_limit or SOFT_LIMIT_S, task.time_limit or HARD_LIMIT_S
+        assert soft < hard < VISIBILITY_S, task.name
+        assert task.acks_late, task.name
+        assert task.reject_on_worker_lost, task.name
 
 
 def test_ticks_that_nobody_took_expire_instead_of_piling_up() -> None:
-    for entry in schedule().values():
-        options = entry["options"]
-        assert isinstance(options, dict)
-        assert options["expires"] > 0
+    assert {"plan", "watch", "budgets", "alerts", "outbox", "sweep"} <= set(app.conf.beat_schedule)
+    for entry in app.conf.beat_schedule.values():
+        assert 0 < entry["options"]["expires"] <= 2 * entry["schedule"]
+
+
+def test_judges_and_long_runs_have_a_lane_of_their_own_and_beat_stands_in_one_lane() -> None:
+    short, long = lanes(QUEUES, beat=True)
+    assert (short.queues, long.queues) == ((CONTROL, FAST), (JUDGED, BATCH))
+    assert (short.beat, long.beat) == (True, False)
+    (only,) = lanes([JUDGED], beat=False)
+    assert (only.queues, only.beat) == ((JUDGED,), False)
+
+
+def test_prefetch_is_by_queue_and_a_lane_hoards_no_more_than_its_slowest_queue_allows() -> None:
+    assert PREFETCH[FAST] > PREFETCH[JUDGED]
+    (fast,) = lanes([FAST], beat=False)
+    arguments = fast.arguments("WARNING", 1)
+    assert arguments[arguments.index("--prefetch-multiplier") + 1] == str(PREFETCH[FAST])
+    short, _ = lanes(QUEUES, beat=True)
+    arguments = short.arguments("WARNING", 1)
+    assert arguments[arguments.index("--prefetch-multiplier") + 1] == "1"

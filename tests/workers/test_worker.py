@@ -26,6 +26,7 @@ def worker(store: Store, redis_url: str, tmp_path: Path) -> Iterator[Server]:
         "SPANLEDGER_REDIS_URL": redis_url,
         "SPANLEDGER_HOME": str(tmp_path),
         "SPANLEDGER_WORKER_CONCURRENCY": "1",
+        "SPANLEDGER_WORKER_PORT": "0",
     }
     with spawn(command("worker"), tmp_path / "worker.log", lambda: True, env) as server:
         yield server

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
-from redis.exceptions import LockError
+from redis.exceptions import LockError, RedisError
 
-from .memory import Memory
+from .memory import Lock, Memory
 
 MOST_TRIES = 3
+LOCK_S = 15.0
+"""How long work stands still when the worker that was at it died."""
 _KEPT_S = 86_400
 
 
 @contextmanager
 def alone(redis: Memory, name: str, longest_s: float) -> Generator[bool]:
-    """Whether this process is the only one inside; a second beat or an overlapping tick gets False."""
-    lock = redis.lock(f"spanledger:lock:{name}", timeout=longest_s, blocking=False)
+    """Whether this process is the only one inside; a second beat or an overlapping tick gets False.
+
+    The lock is short and renewed for at most ``longest_s``, so that a worker killed inside holds up nobody for long.
+    """
+    lock = redis.lock(f"spanledger:lock:{name}", timeout=LOCK_S, blocking=False, thread_local=False)
     granted = bool(lock.acquire())
+    done = threading.Event()
+    if granted:
+        threading.Thread(target=_renew, args=(lock, done, longest_s), daemon=True).start()
     try:
         yield granted
     finally:
+        done.set()
         if granted:
             with contextlib.suppress(LockError):  # it expired: somebody else has it now
                 lock.release()
+
+
+def _renew(lock: Lock, done: threading.Event, longest_s: float) -> None:
+    for _ in range(int(longest_s * 3 / LOCK_S)):
+        if done.wait(LOCK_S / 3):
+            return
+        with contextlib.suppress(RedisError):  # the next renewal may come through
+            lock.extend(LOCK_S, replace_ttl=True)
 
 
 class Attempts:

@@ -17,6 +17,10 @@ class Lock(Protocol):
         """Whether it is ours now."""
         ...
 
+    def extend(self, additional_time: float, replace_ttl: bool = False) -> bool:
+        """Hold it for longer; raises ``redis.exceptions.LockError`` when it expired."""
+        ...
+
     def release(self) -> None:
         """Give it back; raises ``redis.exceptions.LockError`` when it expired."""
         ...
@@ -87,8 +91,23 @@ class Memory(Protocol):
         """Run a Lua script."""
         ...
 
-    def lock(self, name: str, timeout: float | None = None, blocking: bool = True) -> Lock:
-        """A lock that nobody holds longer than ``timeout`` seconds."""
+    def lock(
+        self,
+        name: str,
+        timeout: float | None = None,
+        *,
+        blocking: bool = True,
+        thread_local: bool = True,
+    ) -> Lock:
+        """A lock that nobody holds longer than ``timeout`` seconds; with ``thread_local`` one thread's own."""
+        ...
+
+    def llen(self, name: str) -> int:
+        """Length of a list."""
+        ...
+
+    def hlen(self, name: str) -> int:
+        """Number of fields of a hash."""
         ...
 
     def pipeline(self) -> Pipeline:

@@ -23,6 +23,7 @@ from spanledger_evaluators.judge import Judge, JudgeSettings
 
 from .clock import SECOND
 from .evaluation.rules import Rule
+from .journal import Journal
 from .memory import Memory, connect_memory
 from .settings import WorkerSettings
 
@@ -84,6 +85,7 @@ class Process:
         self._read_at = 0
         self._scorers: dict[tuple[str, str], Scorer] = {}
         self._judges: dict[str, Judge] = {}
+        self.journal = Journal(lambda: self.store, clock)
 
     @cached_property
     def store(self) -> Client:

@@ -24,6 +24,10 @@ class WorkerSettings(StoreSettings):
     """Signs webhooks (HMAC-SHA256); empty: unsigned."""
     webhook_allow_private: bool = False
     """Whether webhooks may go to addresses inside the network."""
+    metrics_host: str = Field(default="127.0.0.1", validation_alias="SPANLEDGER_HOST")
+    """Where ``/metrics`` listens: ``SPANLEDGER_HOST``, as of every server."""
+    worker_port: int = Field(default=9464, ge=0, le=65535)
+    """Port of ``/metrics``; 0 for none."""
     canary_share: float = Field(default=0.1, ge=0, le=1)
     """Share of a route's calls that still goes to its primary while the route is on its fallback."""
 

@@ -22,6 +22,9 @@ SHARD_BY = {
     "adjustments": "cityHash64(adjustment_id)",
     "invoice_lines": "cityHash64(line_id)",
     "ledger_day": "cityHash64(project, team)",  # written by views beside the rows, so on every shard
+    "task_runs": "rand()",
+    "eval_coverage": "cityHash64(project, evaluator)",
+    "regression_rows": "cityHash64(project, regression)",
 }
 WHOLE = frozenset({"registry", "schema_migrations", "months"})
 """Tables that each node holds completely."""

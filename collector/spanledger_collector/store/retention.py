@@ -52,6 +52,8 @@ _TABLES = (
     _Kept("gpu_costs", "time", "spans"),
     _Kept("scores", "time", "scores"),
     _Kept("events", "time", "events"),
+    _Kept("eval_coverage", "window_start", "scores"),
+    _Kept("regression_rows", "time", "scores"),
 )
 
 

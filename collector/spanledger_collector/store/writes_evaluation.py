@@ -58,30 +58,31 @@ class EngineSample:
 
 def insert_scores(client: Client, scores: Sequence[Score]) -> None:
     """Write scores; the newest ``created_at`` of a ``score_id`` wins."""
-    _insert(client, "scores", Score, scores)
+    insert_rows(client, "scores", Score, scores)
 
 
 def insert_jobs(client: Client, jobs: Sequence[Job]) -> None:
     """Write job states; the newest ``updated_at`` of a ``job_id`` wins."""
-    _insert(client, "eval_jobs", Job, jobs)
+    insert_rows(client, "eval_jobs", Job, jobs)
 
 
 def insert_events(client: Client, events: Sequence[Event]) -> None:
     """Write entries of the audit trail."""
-    _insert(client, "events", Event, events)
+    insert_rows(client, "events", Event, events)
 
 
 def insert_dead_letters(client: Client, letters: Sequence[DeadLetter]) -> None:
     """Set aside what could never be done."""
-    _insert(client, "dead_letters", DeadLetter, letters)
+    insert_rows(client, "dead_letters", DeadLetter, letters)
 
 
 def insert_engine_samples(client: Client, samples: Sequence[EngineSample]) -> None:
     """Write what engines said."""
-    _insert(client, "engine_samples", EngineSample, samples)
+    insert_rows(client, "engine_samples", EngineSample, samples)
 
 
-def _insert(client: Client, table: str, kind: type[Any], rows: Sequence[Any]) -> None:
+def insert_rows(client: Client, table: str, kind: type[Any], rows: Sequence[Any]) -> None:
+    """Write dataclasses of one kind as rows of a table with the same columns; the same rows again change nothing."""
     if not rows:
         return
     names = [entry.name for entry in fields(kind)]

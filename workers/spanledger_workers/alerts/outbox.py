@@ -11,6 +11,7 @@ from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.alerting import PendingAlert, alerts_since, deliveries_since
 from spanledger_collector.store.registry.evaluation import Alert
 from spanledger_collector.store.writes_evaluation import insert_events
+from spanledger_workers import metrics
 from spanledger_workers.audit import event
 from spanledger_workers.clock import DAY
 from spanledger_workers.memory import Memory
@@ -90,6 +91,7 @@ class Outbox:
                 raise NotDelivered(f"the variable {letter.channel} is not set")
             deliver(url, letter.alert, self.webhooks, now)
         except NotDelivered as failed:
+            metrics.DELIVERIES.labels(letter.channel, "failed" if failed.permanent else "later").inc()
             if failed.permanent:
                 return _delivery(letter, "failed", str(failed), now)
             pipe = self.redis.pipeline()
@@ -98,6 +100,7 @@ class Outbox:
             attempts = int(pipe.execute()[0])
             self.redis.set(f"{key}:wait", str(failed)[:200], ex=wait_s(attempts))
             return None
+        metrics.DELIVERIES.labels(letter.channel, "sent").inc()
         return _delivery(letter, "sent", "", now)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.evaluation import NewCall, known_jobs, new_calls
 from spanledger_collector.store.writes_evaluation import Job, insert_jobs
+from spanledger_workers import metrics
 from spanledger_workers.clock import DAY, MINUTE, SECOND, seconds
 from spanledger_workers.identity import identify
 from spanledger_workers.memory import Memory
@@ -90,5 +91,6 @@ class Planner:
         fresh = [job for job in jobs if job.job_id not in known]
         insert_jobs(self.store, fresh)
         if fresh:
+            metrics.PLANNED.labels(rule.name).inc(len(fresh))
             self.hand_over(rule, fresh)
         return len(fresh)

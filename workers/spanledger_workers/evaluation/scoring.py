@@ -12,6 +12,7 @@ from spanledger_collector.store.reads.evaluation import TraceSpan, traces
 from spanledger_collector.store.writes_evaluation import Job, insert_jobs, insert_scores
 from spanledger_evaluators.contract import Case, Result, Scorer
 from spanledger_evaluators.running import score_cases
+from spanledger_workers import metrics
 from spanledger_workers.clock import SECOND
 from spanledger_workers.identity import identify
 
@@ -121,4 +122,15 @@ def score_jobs(
         outcome.ended.append(replace(entry.job, state="done", updated_at=now))
     insert_scores(store, outcome.scores)
     insert_jobs(store, outcome.ended)
+    _count(rule, outcome, judged=len(ready) if rule.judge else 0)
     return outcome
+
+
+def _count(rule: Rule, outcome: Outcome, judged: int) -> None:
+    for score in outcome.scores:
+        metrics.SCORES.labels(score.name, score.status).inc()
+        metrics.JUDGING_USD.labels(rule.name).inc(float(score.cost or 0))
+    metrics.JUDGED.labels(rule.name).inc(judged)
+    for job in outcome.ended:
+        if job.state == "skipped":
+            metrics.SKIPPED.labels(rule.name, job.reason.replace(" ", "_")).inc()

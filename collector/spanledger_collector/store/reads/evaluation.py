@@ -160,6 +160,22 @@ def known_jobs(client: Client, *, project: str, evaluator: str, low: int, high: 
     return {str(row["job_id"]) for row in ask(client, _KNOWN_JOBS, parameters)}
 
 
+_ENDED_JOBS = """
+SELECT DISTINCT job_id FROM eval_jobs
+WHERE project = {project:String} AND evaluator = {evaluator:String} AND state != 'planned'
+    AND time BETWEEN fromUnixTimestamp64Nano({low:Int64}, 'UTC') AND fromUnixTimestamp64Nano({high:Int64}, 'UTC')
+    AND job_id IN {ids:Array(String)}
+"""
+
+
+def ended_jobs(
+    client: Client, *, project: str, evaluator: str, low: int, high: int, job_ids: Sequence[str]
+) -> set[str]:
+    """Which of the jobs, about calls that started between ``low`` and ``high`` (ns), have ended in any way."""
+    parameters = {"project": project, "evaluator": evaluator, "low": low, "high": high, "ids": list(job_ids)}
+    return {str(row["job_id"]) for row in ask(client, _ENDED_JOBS, parameters)}
+
+
 _PENDING = """
 SELECT project, job_id, evaluator, evaluator_version, lower(hex(eval_jobs.trace_id)) AS trace_id,
     lower(hex(eval_jobs.span_id)) AS span_id, toUnixTimestamp64Nano(eval_jobs.time) AS time
