@@ -41,24 +41,24 @@ def normalise_json(text: str, role: str = "user") -> str:
         value: object = orjson.loads(text)
     except orjson.JSONDecodeError:
         value = text
-    if isinstance(value, (int, float, bool)) or value is None:
-        value = text
     if isinstance(value, list):
-        if (plain := _plain(cast(list[object], value))) is not None:
-            return _dump(plain)
+        if (plain := _plain(value)) is not None:  # pyright: ignore[reportUnknownArgumentType]
+            return orjson.dumps(plain).decode()
         if _is_normal(cast(object, value)):
             return text
+    elif isinstance(value, (int, float, bool)) or value is None:
+        value = text
     messages = normalise(cast(object, value), role)
     return _dump(messages) if messages else ""
 
 
-def _plain(values: list[object]) -> list[Message] | None:
+def _plain(values: list[Any]) -> list[Message] | None:
     """The commonest shape by far, role and text and nothing else, at a tenth of the cost; None for any other."""
     found: list[Message] = []
     for value in values:
-        if type(value) is not dict or len(cast(Message, value)) != 2:
+        if type(value) is not dict or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
             return None
-        role, content = cast(Message, value).get("role"), cast(Message, value).get("content")
+        role, content = value.get("role"), value.get("content")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         if type(content) is not str or role not in _PLAIN_ROLES or not content:
             return None
         found.append({"role": role, "parts": [{"type": "text", "content": content}]})

@@ -21,19 +21,24 @@ _memo: dict[bytes, tuple[str, Value]] = {}
 
 
 def decode(raw: bytes) -> tuple[str, Value]:
-    """Key and value of one KeyValue. Text that is no UTF-8 keeps its readable part.
+    """As ``decode_new``, from the memo where it can.
 
     Values are shared between spans: nobody may change a list or an object among them.
     """
     hit = _memo.get(raw)
     if hit is not None:
         return hit
-    pair = _fast(raw) or _slow(raw)
+    pair = decode_new(raw)
     if len(raw) <= _MEMO_BYTES:
         if len(_memo) >= _MEMO_SIZE:
             _memo.clear()
         _memo[raw] = pair
     return pair
+
+
+def decode_new(raw: bytes) -> tuple[str, Value]:
+    """Key and value of one KeyValue. Text that is no UTF-8 keeps its readable part."""
+    return _fast(raw) or _slow(raw)
 
 
 def decode_all(raws: Iterable[bytes]) -> dict[str, Value]:
@@ -44,23 +49,29 @@ def decode_all(raws: Iterable[bytes]) -> dict[str, Value]:
 def _fast(raw: bytes) -> tuple[str, Value] | None:
     """The common layout: key first (under 128 bytes), then one scalar value. None for any other."""
     size = len(raw)
-    if size < 4 or raw[0] != 0x0A or raw[1] > 127:
+    if size < 4 or raw[0] != 0x0A:
         return None
     end = raw[1] + 2
-    if end + 2 > size or raw[end] != 0x12:
+    if end > 129 or end + 2 > size or raw[end] != 0x12:
         return None
-    length, at = _varint(raw, end + 1)
+    length, at = raw[end + 1], end + 2
+    if length > 127:
+        length, at = _varint(raw, end + 1)
     if at + length != size or length < 2:
         return None
-    value = _scalar(raw, at, size)
+    if raw[at] == 0x0A:  # a text
+        length, start = raw[at + 1], at + 2
+        if length > 127:
+            length, start = _varint(raw, at + 1)
+        if start + length != size:
+            return None
+        return raw[2:end].decode("utf-8", "replace"), raw[start:].decode("utf-8", "replace")
+    value = _number(raw, at, size)
     return None if value is None else (raw[2:end].decode("utf-8", "replace"), value)
 
 
-def _scalar(raw: bytes, at: int, size: int) -> Value:
+def _number(raw: bytes, at: int, size: int) -> int | float | bool | None:
     tag = raw[at]
-    if tag == 0x0A:
-        length, start = _varint(raw, at + 1)
-        return raw[start:].decode("utf-8", "replace") if start + length == size else None
     if tag == 0x18:
         number, end = _varint(raw, at + 1)
         return (number if number < 1 << 63 else number - (1 << 64)) if end == size else None

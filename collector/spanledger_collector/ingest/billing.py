@@ -22,10 +22,7 @@ from dataclasses import dataclass, field
 from spanledger.serving.usage import Usage
 from spanledger_collector.store.reads.known import LOOK_BACK_NS, Asked, Known
 
-from .normalise import MODEL_OPERATIONS, Span
-
-SpanKey = tuple[str, bytes, bytes]
-"""Project, trace id, span id."""
+from .rows import MODEL_OPERATIONS, Span, SpanKey
 
 SKEW_NS = 10**9
 _DAY_NS = 86_400 * 10**9

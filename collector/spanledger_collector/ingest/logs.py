@@ -17,10 +17,10 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from . import content, evaluations
 from .attributes import Value, any_value
-from .normalise import Batch, Row, Span, Tenancy, normalise_attributes, resource_row
+from .facts import Facts
+from .rows import Batch, Row, Span, SpanKey, Tenancy
+from .tenant import resource_row, set_tenant
 from .wire import event_name, is_genai, valid_ids
-
-_KEY = tuple[str, bytes, bytes]
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ def normalise_logs(body: bytes, tenancy: Tenancy, batch: Batch) -> None:
     Raises:
         google.protobuf.message.DecodeError: the bytes are no log request.
     """
-    told: dict[_KEY, Told] = {}
+    told: dict[SpanKey, Told] = {}
     for resource in ExportLogsServiceRequest.FromString(body).resource_logs:
         base = resource_row(_pairs(resource.resource.attributes), tenancy)
         for scope in resource.scope_logs:
@@ -63,7 +63,7 @@ def merge_contents(batch: Batch) -> None:
     batch.contents.clear()
 
 
-def _add(record: LogRecord, base: Row, tenancy: Tenancy, told: dict[_KEY, Told], batch: Batch) -> None:
+def _add(record: LogRecord, base: Row, tenancy: Tenancy, told: dict[SpanKey, Told], batch: Batch) -> None:
     name, time = (
         event_name(record),
         record.time_unix_nano or record.observed_time_unix_nano or tenancy.received_at,
@@ -71,7 +71,7 @@ def _add(record: LogRecord, base: Row, tenancy: Tenancy, told: dict[_KEY, Told],
     attributes = _pairs(record.attributes)
     body = any_value(record.body)
     row = dict(base)
-    facts = normalise_attributes(attributes, row, tenancy)
+    facts = _read(attributes, row, tenancy)
     row.update(trace_id=record.trace_id, span_id=record.span_id, start_time=time)
     if name == evaluations.EVENT:
         score = evaluations.score_row(attributes, row, tenancy.received_at)
@@ -81,6 +81,14 @@ def _add(record: LogRecord, base: Row, tenancy: Tenancy, told: dict[_KEY, Told],
     kept = told.setdefault((row["project"], record.trace_id, record.span_id), Told(row, time, facts))
     merged = {**attributes, **cast(dict[str, Value], body)} if isinstance(body, dict) else attributes
     content.take_event(name, merged, kept.facts)
+
+
+def _read(attributes: dict[str, Value], row: Row, tenancy: Tenancy) -> dict[str, Value]:
+    """Set the columns that these attributes fill; the answer is every fact they tell."""
+    told = Facts(row)
+    told.read_pairs(attributes)
+    set_tenant(told.facts, row, tenancy)
+    return told.facts
 
 
 def _fill(row: Row, facts: dict[str, Value]) -> None:

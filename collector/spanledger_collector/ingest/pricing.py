@@ -14,7 +14,7 @@ from spanledger.prices import Cost, PriceTable
 from spanledger_collector.store.registry.documents import SHARED
 from spanledger_collector.store.registry.registry import Registry
 
-from .normalise import Span
+from .rows import Span
 
 logger = logging.getLogger(__name__)
 

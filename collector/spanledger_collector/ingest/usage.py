@@ -20,11 +20,12 @@ Facts = Mapping[str, Value]
 
 def buckets(facts: Facts) -> Usage | None:
     """The disjoint buckets of one span, or None when it tells no usage."""
-    details = parsed(facts.get("usage.details"))
-    if isinstance(details, dict) and details:
-        found = _details(cast(dict[str, Any], details))
-        if found is not None:
-            return found
+    if "usage.details" in facts:
+        details = parsed(facts["usage.details"])
+        if isinstance(details, dict) and details:
+            found = _details(cast(dict[str, Any], details))
+            if found is not None:
+                return found
     total_in, total_out = _count(facts, "usage.input"), _count(facts, "usage.output")
     images = _count(facts, "usage.images")
     if total_in is None and total_out is None:
@@ -32,9 +33,23 @@ def buckets(facts: Facts) -> Usage | None:
     return _split(facts, total_in, total_out, images)
 
 
+_PARTS = frozenset(
+    {
+        "usage.cache_read",
+        "usage.cache_write",
+        "usage.cache_write_5m",
+        "usage.cache_write_1h",
+        "usage.input_audio",
+        "usage.output_audio",
+        "usage.reasoning",
+    }
+)
+
+
 def _split(facts: Facts, total_in: int | None, total_out: int | None, images: int | None) -> Usage:
-    read = _count(facts, "usage.cache_read")
-    written, hour = _writes(facts)
+    if _PARTS.isdisjoint(facts):
+        return Usage(input_tokens=total_in, output_tokens=total_out, image_units=images)
+    read, (written, hour) = _count(facts, "usage.cache_read"), _writes(facts)
     audio_in, audio_out = _count(facts, "usage.input_audio"), _count(facts, "usage.output_audio")
     reasoning = _count(facts, "usage.reasoning")
     told = _count(facts, "usage.total")

@@ -1,23 +1,26 @@
-"""Sealed segments in; rows in the store out, each once. One thread, one segment at a time."""
+"""Sealed segments in; rows in the store out, each once.
+
+Two threads: one reads segments into rows, the other decides on a batch and stores it, so that the engine's work on
+one segment and ours on the next overlap. Segments are decided on one at a time, in order.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import queue
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from clickhouse_connect.driver.exceptions import Error as EngineError
-from google.protobuf.message import DecodeError
 
 from spanledger_collector.store.clickhouse import Client
-from spanledger_collector.store.reads.known import Known, known_spans
 from spanledger_collector.store.writes import (
     Insert,
     NotStoredError,
-    Row,
     arrow_insert,
     content,
     dead_letter_insert,
@@ -26,32 +29,37 @@ from spanledger_collector.store.writes import (
     send,
 )
 
-from . import billing, prepared
-from .errors import Refused
+from . import prepared
+from .decide import Decider
 from .lease import Alone, Lease
-from .logs import merge_contents, normalise_logs
 from .metrics import Metrics
-from .normalise import Batch, Span, Tenancy, normalise
-from .pricing import PriceBook, price, warm_up
+from .pricing import PriceBook, warm_up
 from .redact import Redactor
-from .spool import Record, Segment, Spool
-from .wire import inflate
+from .rows import Batch
+from .spool import Segment, Spool
+from .unpack import Letters, unpack
 
 logger = logging.getLogger(__name__)
 
-LINGER_S = 0.4
-"""How long the first request of a segment waits for more, when the writer has nothing else to do."""
-INSERT_ROWS = 20_000
+LINGER_S, BUSY_LINGER_S = 0.4, 1.0
+"""How long the first request of a segment waits for more: when nothing else is to do, and while another is stored."""
 T = TypeVar("T")
 _LAG_SAMPLES = 20  # spans of a segment whose lag is observed
 _TRIES = 3  # of an insert whose rows are not there afterwards
-_UNFIT = (ValueError, TypeError, OverflowError)  # pyarrow's own errors are kinds of these
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
-_INFLATED_LIMIT = 1 << 31  # the limit held when the request was accepted
+_POLL_S = 0.5
 
 
 class Stopped(Exception):
     """The writer was asked to end before the store could be reached."""
+
+
+@dataclass(slots=True)
+class Unpacked:
+    """A segment's rows, before any decision; its dead letters so far."""
+
+    batch: Batch
+    letters: Letters
 
 
 class Writer:
@@ -68,53 +76,99 @@ class Writer:
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """``client`` writes and reads the store; ``clock`` gives ns since the epoch."""
-        self._spool, self._client, self._prices = spool, client, prices
-        self._redactor, self._metrics, self._clock = redactor, metrics, clock
+        self._spool, self._client, self._metrics, self._clock = spool, client, metrics, clock
+        self._decider = Decider(client, prices, redactor, metrics)
         self._lease = lease or Alone()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ingest-writer", daemon=True)
+        self._ahead: queue.Queue[tuple[Segment, Unpacked | None]] = queue.Queue(maxsize=1)
+        self._threads = [
+            threading.Thread(target=self._read_ahead, name="ingest-reader", daemon=True),
+            threading.Thread(target=self._run, name="ingest-writer", daemon=True),
+        ]
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout_s: float = 4) -> None:
         """Write what the closed spool still holds, for at most ``timeout_s``; the rest stays on disk."""
         deadline = time.monotonic() + timeout_s
-        while self._spool.depth_bytes and self._thread.is_alive() and time.monotonic() < deadline:
+        alive = [thread for thread in self._threads if thread.is_alive()]
+        while alive and self._spool.depth_bytes and time.monotonic() < deadline:
             time.sleep(0.02)
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(
-                timeout=3
-            )  # one that waits for a dead store ends with the process; the spool has it all
+        for thread in alive:  # one that waits for a dead store ends with the process; the spool has it all
+            thread.join(timeout=max(0.0, deadline + 3 - time.monotonic()))
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def _read_ahead(self) -> None:
+        while not self._stop.is_set():
+            segment = self._spool.take(LINGER_S, _POLL_S, BUSY_LINGER_S)
+            if segment is not None:
+                self._hand_over(segment, self._unpack_once(segment))
+
+    def _unpack_once(self, segment: Segment) -> Unpacked | None:
+        """The segment's rows; None where it was decided on before a restart, or failed: the writer goes on from there."""
+        if segment.prepared.exists():
+            return None
+        try:
+            return self._unpack(segment)
+        except Exception:
+            logger.exception("segment %s could not be read", segment.path.name)
+            return None
+
+    def _unpack(self, segment: Segment) -> Unpacked:
+        letters = Letters(self._metrics, self._clock)
+        unpacked = Unpacked(unpack(segment, letters), letters)
+        self._spool.release_memory(segment)
+        return unpacked
+
+    def _hand_over(self, segment: Segment, unpacked: Unpacked | None) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Full):
+                self._ahead.put((segment, unpacked), timeout=_POLL_S)
+                return
+
+    # -- storing -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         warm_up()
         arrow_insert("scores", [], "")  # loads pyarrow
         while not self._stop.is_set():
-            segment = self._spool.take(LINGER_S, 0.5)
-            if segment is None:
-                continue
             try:
-                self.write(segment)
-            except Stopped:
-                return
-            except Exception:
-                logger.exception("segment %s failed and is tried again", segment.path.name)
-                self._metrics.insert_errors.labels("failed").inc()
-                self._stop.wait(_LONGEST_PAUSE_S)
+                segment, unpacked = self._ahead.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            while not self._stop.is_set() and not self._written(segment, unpacked):
+                unpacked = None  # its rows may be half decided on
 
-    def write(self, segment: Segment) -> None:
+    def _written(self, segment: Segment, unpacked: Unpacked | None) -> bool:
+        """Whether the segment is stored; False after a failure that is none of the store's, and a pause."""
+        try:
+            self.write(segment, unpacked)
+        except Stopped:
+            self._stop.set()
+        except Exception:
+            logger.exception("segment %s failed and is tried again", segment.path.name)
+            self._metrics.insert_errors.labels("failed").inc()
+            self._stop.wait(_LONGEST_PAUSE_S)
+            return False
+        return True
+
+    def write(self, segment: Segment, unpacked: Unpacked | None = None) -> None:
         """Store one segment and forget it.
 
         Raises:
             Stopped: the writer was asked to end before the store could be reached.
         """
+        inserts, ends = prepared.read(segment.prepared), list[int]()
+        if inserts is None and unpacked is None:
+            unpacked = self._unpack(segment)
         with self._lease.turn():
-            inserts, ends = prepared.read(segment.prepared), list[int]()
             if inserts is None:
-                inserts, ends = self._until_reached(lambda: self.prepare(segment))
+                inserts, ends = self.prepare(segment, unpacked)
                 prepared.write(segment.prepared, inserts)
             for insert in inserts:
                 self._insert(insert)
@@ -123,97 +177,11 @@ class Writer:
         for end in ends[:: len(ends) // _LAG_SAMPLES + 1]:
             self._metrics.lag_seconds.observe(max(0, now - end) / 1e9)
 
-    # -- deciding ----------------------------------------------------------------------------------------
-
-    def prepare(self, segment: Segment) -> tuple[list[Insert], list[int]]:
+    def prepare(self, segment: Segment, unpacked: Unpacked | None = None) -> tuple[list[Insert], list[int]]:
         """The inserts of a segment, and when its spans ended."""
-        batch, letters = Batch(), list[Row]()
-        for record in segment.load():
-            self._normalise(record, batch, letters)
-        merge_contents(batch)
-        token = segment.token()
-        self._prices.refresh()
-        spans = self._fresh(batch.spans)
-        rows = self._finish(spans)
-        inserts = [
-            *self._chunks("spans", rows, token, letters),
-            *self._chunks("scores", batch.scores, token, letters),
-        ]
-        if letters:
-            inserts.append(dead_letter_insert(letters, f"{token}-dead"))
-        self._metrics.clamped.inc(batch.clamped)
-        return inserts, [row["start_time"] + row["duration_ns"] for row in rows]
-
-    def _chunks(self, table: str, rows: Sequence[Row], token: str, letters: list[Row]) -> list[Insert]:
-        parts = [rows[at : at + INSERT_ROWS] for at in range(0, len(rows), INSERT_ROWS)]
-        try:
-            return [arrow_insert(table, part, f"{token}-{table}-{n}") for n, part in enumerate(parts)]
-        except _UNFIT:
-            sound = [row for row in rows if self._fits(table, row, letters)]
-        parts = [sound[at : at + INSERT_ROWS] for at in range(0, len(sound), INSERT_ROWS)]
-        return [arrow_insert(table, part, f"{token}-{table}-{n}") for n, part in enumerate(parts)]
-
-    def _fits(self, table: str, row: Row, letters: list[Row]) -> bool:
-        try:
-            arrow_insert(table, [row], "")
-            return True
-        except _UNFIT as wrong:
-            letters.append(self._letter(row["project"], "unfit_value", str(wrong), repr(dict(row)).encode()))
-            return False
-
-    def _normalise(self, record: Record, batch: Batch, letters: list[Row]) -> None:
-        tenancy = Tenancy(record.project, record.team, record.key_id, record.received_at, record.trusted)
-        try:
-            body = record.plain or inflate(record.body, record.encoding, _INFLATED_LIMIT)
-            (normalise if record.signal == "traces" else normalise_logs)(body, tenancy, batch)
-        except (DecodeError, Refused) as wrong:  # it could be read when it was accepted: the disk changed it
-            payload = record.plain or record.body
-            letters.append(self._letter(record.project, "unreadable", repr(wrong), payload))
-        letters += [self._letter(project, "not_normalised", why, span) for project, why, span in batch.faults]
-        batch.faults.clear()
-
-    def _fresh(self, spans: list[Span]) -> list[Span]:
-        """Decide on billing and drop what the table or this batch holds already."""
-        if not spans:
-            return []
-        known = self._known(spans)
-        seen = {(row.project, row.trace_id, row.span_id) for row in known}
-        fresh: list[Span] = []
-        for span in spans:
-            key = (span.row["project"], span.row["trace_id"], span.row["span_id"])
-            if key not in seen:
-                seen.add(key)
-                fresh.append(span)
-        self._metrics.duplicated.inc(len(spans) - len(fresh))
-        self._metrics.repeated.inc(billing.decide(fresh, known))
-        return fresh
-
-    def _known(self, spans: list[Span]) -> list[Known]:
-        return known_spans(self._client, billing.asked(spans))
-
-    def _finish(self, spans: list[Span]) -> list[Row]:
-        by_project: dict[str, list[dict[str, object]]] = defaultdict(list)
-        unpriced = 0
-        for span in spans:
-            unpriced += not price(span, self._prices.table(span.row["project"]))
-            by_project[span.row["project"]].append(span.row)
-        self._metrics.unpriced.inc(unpriced)
-        for project, rows in by_project.items():
-            self._metrics.redacted.inc(self._redactor.redact(project, rows))
-        return [span.row for span in spans]
-
-    def _letter(self, project: str, reason: str, message: str, payload: bytes) -> Row:
-        self._metrics.dead.labels(reason).inc()
-        return {
-            "project": project,
-            "time": self._clock(),
-            "source": "ingest",
-            "reason": reason,
-            "message": message[:2000],
-            "payload": payload.hex(),
-        }
-
-    # -- sending -----------------------------------------------------------------------------------------
+        made = unpacked or self._unpack(segment)
+        known = self._until_reached(lambda: self._decider.known(made.batch))
+        return self._decider.inserts(made.batch, known, segment.token(), made.letters)
 
     def _insert(self, insert: Insert) -> None:
         begun = time.monotonic()
@@ -242,8 +210,9 @@ class Writer:
         if insert.table == "dead_letters":
             return  # refused even there: the log has it
         row = content(insert)[0]
-        letter = self._letter(str(row["project"]), "refused_by_store", str(wrong), repr(row).encode())
-        self._insert(dead_letter_insert([letter], f"{insert.token}-dead"))
+        letters = Letters(self._metrics, self._clock)
+        letters.add(str(row["project"]), "refused_by_store", str(wrong), repr(row).encode())
+        self._insert(dead_letter_insert(letters.rows, f"{insert.token}-dead"))
 
     def _until_reached(self, action: Callable[[], T], tries: int | None = None) -> T:
         """Do it, again and again while the store is away.

@@ -15,8 +15,9 @@ from spanledger.messages import parse, question_of, text_of, tool_calls_of
 from spanledger.prices import PriceTable
 from spanledger.serving.usage import normalise as provider_usage
 from spanledger_collector.ingest import billing, wire
-from spanledger_collector.ingest.normalise import Batch, Span, Tenancy, normalise
+from spanledger_collector.ingest.normalise import normalise
 from spanledger_collector.ingest.pricing import price
+from spanledger_collector.ingest.rows import Batch, Span, Tenancy
 
 FILES = sorted((Path(__file__).parent / "golden").glob("*.json"))
 QUESTION = "What is the capital of France? Answer in one sentence."

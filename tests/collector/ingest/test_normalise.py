@@ -14,7 +14,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from spanledger.records import CallRecord
 from spanledger_collector.ingest import attributes
 from spanledger_collector.ingest.dialects import DIALECTS
-from spanledger_collector.ingest.normalise import Batch, Row, Span, Tenancy, normalise
+from spanledger_collector.ingest.normalise import normalise
+from spanledger_collector.ingest.rows import Batch, Row, Span, Tenancy
 from spanledger_collector.ingest.usage import buckets
 from spanledger_collector.store.writes import arrow_insert
 from tests.otlp import SpanData, body, chat

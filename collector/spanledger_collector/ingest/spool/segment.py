@@ -69,11 +69,13 @@ def _unpack(meta: bytes, body: bytes) -> Record:
 class Segment:
     """A sealed file: what one insert is made from. Never changes, so neither does its token.
 
-    ``records`` holds what is still in memory; empty when it must be read from the file.
+    ``received_at`` is when its first request came in (ns). ``records`` holds what is still in memory; empty when
+    it must be read from the file.
     """
 
     path: Path
     size: int
+    received_at: int | None = None
     records: list[Record] = field(default_factory=list[Record])
 
     def load(self) -> list[Record]:
@@ -96,9 +98,12 @@ def read(path: Path) -> Iterator[Record]:
         yield record
 
 
-def sound_length(path: Path) -> int:
-    """How many bytes of a file are whole records."""
-    return max((end for _, end in _scan(path.read_bytes())), default=0)
+def survey(path: Path) -> tuple[int, int | None]:
+    """How many bytes of a file are whole records, and when the first of them came in (ns)."""
+    sound, first = 0, None
+    for record, end in _scan(path.read_bytes()):
+        sound, first = end, record.received_at if first is None else first
+    return sound, first
 
 
 def _scan(data: bytes) -> Iterator[tuple[Record, int]]:

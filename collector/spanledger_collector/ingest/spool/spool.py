@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
@@ -14,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from .segment import Record, Segment, sound_length
+from .folder import adopt, lock, sync_folder
+from .segment import Record, Segment
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +29,6 @@ class SpoolFullError(Exception):
     """There is no room; nothing of the record was kept."""
 
 
-class SpoolLockedError(Exception):
-    """Another collector uses this folder."""
-
-
 @dataclass(slots=True)
 class _Open:
     """The segment that records go to now."""
@@ -40,6 +36,7 @@ class _Open:
     path: Path
     file: IO[bytes]
     since: float
+    received_at: int
     size: int = 0
     items: int = 0
     records: list[Record] = field(default_factory=list[Record])
@@ -62,13 +59,14 @@ class Spool:
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder, self._max_bytes, self._clock = folder, max_bytes, clock
-        self._lock_file = _lock(folder)
+        self._lock_file = lock(folder)
         self._wake = threading.Condition()
         self._file_lock = threading.Lock()
         self._waiting: deque[tuple[bytes, Record, Future[None]]] = deque()
-        self._sealed: deque[Segment] = deque(_adopt(folder))
+        self._sealed: deque[Segment] = deque(adopt(folder))
         self._bytes = sum(segment.size for segment in self._sealed)
         self._memory = 0
+        self._taken = 0  # of the sealed segments, the oldest ones: given out and not done
         self._open: _Open | None = None
         self._next = 1 + max((int(path.stem) for path in folder.glob("*.spool")), default=0)
         self._closing = False
@@ -123,7 +121,7 @@ class Spool:
             self._wake.notify_all()
 
     def _write(self, group: list[tuple[bytes, Record, Future[None]]]) -> None:
-        current = self._open or self._start()
+        current = self._open or self._start(group[0][1].received_at)
         try:
             current.file.write(b"".join([packed for packed, _, _ in group]))
             current.file.flush()
@@ -138,11 +136,11 @@ class Spool:
         if current.size >= SEAL_BYTES or current.items >= SEAL_ITEMS:
             self._seal(current)
 
-    def _start(self) -> _Open:
+    def _start(self, received_at: int) -> _Open:
         path = self._folder / f"{self._next:020d}.spool"
         self._next += 1
-        self._open = _Open(path, path.open("xb"), self._clock())
-        _sync_folder(self._folder)
+        self._open = _Open(path, path.open("xb"), self._clock(), received_at)
+        sync_folder(self._folder)
         return self._open
 
     def _abandon(self, current: _Open) -> None:
@@ -154,7 +152,7 @@ class Spool:
             logger.error("%s is left with a torn tail: %s", current.path.name, wrong)
         if current.size:
             current.records.clear()
-            self._sealed.append(Segment(current.path, current.size))
+            self._sealed.append(Segment(current.path, current.size, current.received_at))
         else:
             current.path.unlink(missing_ok=True)
 
@@ -176,23 +174,27 @@ class Spool:
         current.file.close()
         self._open = None
         with self._wake:
-            self._sealed.append(Segment(current.path, current.size, current.records))
+            self._sealed.append(Segment(current.path, current.size, current.received_at, current.records))
             self._wake.notify_all()
 
     # -- out ---------------------------------------------------------------------------------------------
 
-    def take(self, linger_s: float, timeout_s: float) -> Segment | None:
-        """The oldest segment, sealing the open one once it is ``linger_s`` old; None after ``timeout_s``.
+    def take(self, linger_s: float, timeout_s: float, busy_linger_s: float = 0.0) -> Segment | None:
+        """The oldest segment nobody took yet; None after ``timeout_s``.
 
+        The open one is sealed once it is ``linger_s`` old, or ``busy_linger_s`` where that is longer and a
+        segment that was taken is not done: then waiting costs nobody time and makes larger inserts.
         The segment stays in the spool until ``done``.
         """
         deadline = self._clock() + timeout_s
         while True:
             with self._wake:
-                if self._sealed:
-                    return self._sealed[0]
+                if len(self._sealed) > self._taken:
+                    self._taken += 1
+                    return self._sealed[self._taken - 1]
                 now, current = self._clock(), self._open
-                due = current.since + linger_s if current is not None else deadline
+                linger = max(linger_s, busy_linger_s) if self._taken else linger_s
+                due = current.since + linger if current is not None else deadline
                 if self._closing:
                     due = now
                 if due > now:
@@ -206,14 +208,22 @@ class Spool:
                 if self._open is not None:
                     self._seal(self._open)
 
+    def release_memory(self, segment: Segment) -> None:
+        """Drop the copy of a segment's records; its file has them still."""
+        with self._wake:
+            self._memory -= _plain_size(segment.records)
+            segment.records = []
+
     def done(self, segment: Segment) -> None:
-        """Forget a segment whose every record is in the store."""
+        """Forget a segment that was taken and whose every record is in the store."""
         segment.path.unlink(missing_ok=True)  # first: a prepared batch without its segment is done
         segment.prepared.unlink(missing_ok=True)
+        self.release_memory(segment)
         with self._wake:
             self._sealed.remove(segment)
+            self._taken -= 1
             self._bytes -= segment.size
-            self._memory -= _plain_size(segment.records)
+            self._wake.notify_all()
 
     # -- state -------------------------------------------------------------------------------------------
 
@@ -229,10 +239,10 @@ class Spool:
 
     @property
     def oldest_received_at(self) -> int | None:
-        """When the oldest request that waits came in, in ns; None when none waits (or it is only on disk)."""
-        current = self._open
-        records = self._sealed[0].records if self._sealed else (current.records if current else [])
-        return records[0].received_at if records else None
+        """When the oldest request that waits came in, in ns; None when none waits."""
+        with self._wake:
+            waits = self._sealed[0] if self._sealed else self._open
+        return waits.received_at if waits is not None else None
 
     @property
     def full(self) -> bool:
@@ -256,43 +266,3 @@ class Spool:
 
 def _plain_size(records: list[Record]) -> int:
     return sum(len(record.plain or b"") for record in records)
-
-
-def _lock(folder: Path) -> IO[bytes]:
-    file = (folder / "lock").open("wb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise SpoolLockedError(f"{folder} is in use by another collector") from None
-    return file
-
-
-def _adopt(folder: Path) -> list[Segment]:
-    """What an earlier process left, oldest first; torn tails, which nobody was told of, are cut off."""
-    found: list[Segment] = []
-    paths = sorted(folder.glob("*.spool"))
-    for path in paths:
-        size, sound = path.stat().st_size, sound_length(path)
-        if sound < size:
-            logger.warning("%s: cut %d bytes after its last whole record", path.name, size - sound)
-            if path is not paths[-1]:  # only the last file can have been torn by a crash
-                path.with_suffix(".damaged").write_bytes(path.read_bytes()[sound:])
-            os.truncate(path, sound)
-        if sound:
-            found.append(Segment(path, sound))
-        else:
-            path.unlink()
-    kept = {segment.prepared for segment in found}
-    for path in folder.glob("*.prepared*"):
-        if path not in kept:
-            path.unlink()
-    return found
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
