@@ -55,11 +55,14 @@ def normalise_json(text: str, role: str = "user") -> str:
 def _plain(values: list[Any]) -> list[Message] | None:
     """The commonest shape by far, role and text and nothing else, at a tenth of the cost; None for any other."""
     found: list[Message] = []
+    value: Any
     for value in values:
-        if type(value) is not dict or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        if value.__class__ is not dict or len(value) != 2:
             return None
-        role, content = value.get("role"), value.get("content")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        if type(content) is not str or role not in _PLAIN_ROLES or not content:
+        role, content = value.get("role"), value.get("content")
+        if content.__class__ is not str or role.__class__ is not str:
+            return None
+        if role not in _PLAIN_ROLES or not content:
             return None
         found.append({"role": role, "parts": [{"type": "text", "content": content}]})
     return found or None

@@ -120,6 +120,7 @@ JSON = st.recursive(
 
 
 @example([{"type": []}])
+@example([{"role": [], "content": "x"}])
 @given(JSON)
 def test_strange_input_never_raises_and_becomes_messages(told: object) -> None:
     found = normalise_json(json.dumps(told))
