@@ -1,4 +1,4 @@
-"""Names in, scorers out: the built-in ones and those that other packages register.
+"""Names and options in, scorers out: the built-in ones and those that other packages register.
 
 A package registers its scorers in entry-point group ``spanledger.scorers``: a name, and a Scorer
 object, or a Scorer class. A class with ``needs_judge`` is made with ``judge=``, others with nothing.
@@ -6,7 +6,9 @@ object, or a Scorer class. A class with ``needs_judge`` is made with ``judge=``,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ _BUILT_IN = {
     "exact_match": "spanledger_evaluators.scorers.matching:ExactMatch",
     "fuzzy_match": "spanledger_evaluators.scorers.matching:FuzzyMatch",
     "token_f1": "spanledger_evaluators.scorers.matching:TokenF1",
+    "regex": "spanledger_evaluators.scorers.matching:Matches",
     "json_schema": "spanledger_evaluators.scorers.matching:JsonSchema",
     "tool_calls_match": "spanledger_evaluators.scorers.matching:ToolCallsMatch",
     "length": "spanledger_evaluators.scorers.matching:AnswerLength",
@@ -47,6 +50,8 @@ _BUILT_IN = {
     "context_precision": "spanledger_evaluators.rag:ContextPrecision",
     "context_recall": "spanledger_evaluators.rag:ContextRecall",
     "answer_relevancy": "spanledger_evaluators.rag:AnswerRelevancy",
+    "deepeval.g_eval": "spanledger_evaluators.adapters.geval:GEval",
+    "deepeval.tool_correctness": "spanledger_evaluators.adapters.deepeval:tool_correctness",
 }
 _FAMILIES = {
     "ragas.": "spanledger_evaluators.adapters.ragas",
@@ -72,15 +77,24 @@ _DEEPEVAL = (
     "conversation_completeness",
     "turn_relevancy",
     "knowledge_retention",
+    "role_adherence",
 )
 _ADAPTED = frozenset({*(f"ragas.{name}" for name in _RAGAS), *(f"deepeval.{name}" for name in _DEEPEVAL)})
 
 
-class UnknownScorer(LookupError):
+class CannotBuild(Exception):
+    """There is no such scorer to be had; the message says why."""
+
+
+class UnknownScorer(CannotBuild):
     """No scorer has this name."""
 
 
-class JudgeNeeded(ValueError):
+class ScorerOptions(CannotBuild):
+    """The options do not fit the scorer; the message names what is wrong and what there is."""
+
+
+class JudgeNeeded(CannotBuild):
     """The scorer asks a model, and none is configured."""
 
 
@@ -89,23 +103,58 @@ def names() -> list[str]:
     return sorted({*_BUILT_IN, *_ADAPTED, *(point.name for point in entry_points(group=GROUP))})
 
 
-def build(name: str, judge: Judge | None = None) -> Scorer:
+def build(name: str, judge: Judge | None = None, options: Mapping[str, Any] | None = None) -> Scorer:
     """The scorer of that name; those that ask a model get the judge.
+
+    ``options`` are what the scorer takes (``{"pattern": "..."}``, ``{"k": 5}``); with ``scorer`` among them, ``name``
+    is a name of your own for that scorer, as ``{"scorer": "deepeval.g_eval", "criteria": "The answer is polite."}``.
 
     Raises:
         UnknownScorer: nothing is registered under the name.
         JudgeNeeded: it needs a judge and got None.
+        ScorerOptions: an option is missing, unknown or of the wrong kind.
         ImportError: its library is not installed.
     """
-    if name in _ADAPTED:
-        family = next(prefix for prefix in _FAMILIES if name.startswith(prefix))
-        return import_module(_FAMILIES[family]).make(name, _needed(name, judge))
-    made = _factory(name)
-    if isinstance(made, Scorer):
+    given = dict(options or {})
+    known = str(given.pop("scorer", name))
+    if known != name:
+        given["name"] = name
+    made = _made(known, judge, given)
+    return made if made.name == name else replace(made, name=name) if is_dataclass(made) else made
+
+
+def _made(known: str, judge: Judge | None, given: dict[str, Any]) -> Scorer:
+    if known in _ADAPTED:
+        family = next(prefix for prefix in _FAMILIES if known.startswith(prefix))
+        made = import_module(_FAMILIES[family]).make(known, _needed(known, judge))
+        return _with(made, known, given)
+    found = _factory(known)
+    if isinstance(found, Scorer):
+        return _with(found, known, given)
+    if getattr(found, "needs_judge", True):
+        given["judge"] = _needed(known, judge)
+    try:
+        return found(**given)
+    except (TypeError, ValueError, re.error) as wrong:
+        raise ScorerOptions(f"scorer {known!r}: {_readable(wrong, found)}") from wrong
+
+
+def _with(made: Scorer, known: str, given: dict[str, Any]) -> Scorer:
+    if not given:
         return made
-    if not getattr(made, "needs_judge", True):
-        return made()
-    return made(judge=_needed(name, judge))
+    allowed = sorted(entry.name for entry in fields(made) if entry.init) if is_dataclass(made) else []
+    unknown = sorted(set(given) - set(allowed))
+    if unknown or not is_dataclass(made):
+        raise ScorerOptions(f"scorer {known!r} has no option {', '.join(unknown)}")
+    return replace(made, **given)
+
+
+def _readable(wrong: Exception, found: Callable[..., Scorer]) -> str:
+    """What Python says of a call that does not fit, and which options there are."""
+    told = str(wrong).removeprefix(f"{getattr(found, '__name__', '')}.__init__() ")
+    options = [entry.name for entry in fields(found) if entry.init] if is_dataclass(found) else []
+    shown = [option for option in options if option not in ("judge", "version", "bounds", "higher_is_better")]
+    return f"{told}; options: {', '.join(shown)}" if shown else told
 
 
 def _needed(name: str, judge: Judge | None) -> Judge:

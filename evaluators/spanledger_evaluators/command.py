@@ -1,4 +1,4 @@
-"""`spanledger eval`: score a dataset, compare two runs, and say pass, fail or not enough data."""
+"""`spanledger eval`: make datasets, score them, compare two runs, and say pass, fail or not enough data."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import NoReturn
 
-from .catalogue import JudgeNeeded, UnknownScorer, names
+from .arguments import add_calibrate, add_dataset, add_push, limit, margin, positive, usd
+from .catalogue import CannotBuild, names
 from .compare import DEFAULT_MARGIN, NotComparable
 from .datasets import DatasetError
 from .runs import RunError
+from .server import CollectorError
 from .settings import EvalSettings, load_settings
 from .targets import TargetError
 
@@ -38,7 +39,9 @@ def command(argv: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     _add_run(commands.add_parser("run", help="answer and score a dataset", epilog=_EXITS))
     _add_compare(commands.add_parser("compare", help="compare two runs case by case", epilog=_EXITS))
-    _add_calibrate(commands.add_parser("calibrate", help="compare a run's verdicts with people's labels"))
+    add_calibrate(commands.add_parser("calibrate", help="compare a judge's verdicts with people's labels"))
+    add_push(commands.add_parser("push", help="store a run at the collector, for the page Experiments"))
+    add_dataset(commands.add_parser("dataset", help="make datasets of files, calls and marks"), _Parser)
     commands.add_parser("scorers", help="list the scorers that can be named")
     given = parser.parse_args(list(argv))
     try:
@@ -48,8 +51,8 @@ def command(argv: Sequence[str]) -> int:
         RunError,
         NotComparable,
         TargetError,
-        UnknownScorer,
-        JudgeNeeded,
+        CannotBuild,
+        CollectorError,
         ImportError,
     ) as wrong:
         print(f"spanledger eval: {wrong}", file=sys.stderr)
@@ -61,39 +64,56 @@ def command(argv: Sequence[str]) -> int:
 
 
 def _dispatch(given: argparse.Namespace) -> int:
-    from . import gate  # late: statistics and HTTP only for those who use them
+    from . import gate, online  # late: statistics and HTTP only for those who use them
 
     if given.command == "scorers":
         print("\n".join(names()))
         return PASS
     if given.command == "compare":
         return gate.compare_runs(given)
-    if given.command == "calibrate":
-        return gate.calibrate_run(given)
     settings = load_settings(EvalSettings)
-    return asyncio.run(gate.run_experiment(given, settings))
+    work = {
+        "run": gate.run_experiment,
+        "calibrate": online.calibrate_judge,
+        "push": online.push_run,
+        "dataset": online.make_dataset,
+    }
+    return asyncio.run(work[given.command](given, settings))
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", type=Path, help="file of cases: .jsonl, .csv or .parquet")
+    parser.add_argument(
+        "dataset", help="file of cases (.jsonl, .csv, .parquet), or dataset:NAME[@VERSION] of the registry"
+    )
     parser.add_argument(
         "--scorers", required=True, help="names, comma-separated (see: spanledger eval scorers)"
     )
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--function", help="module:name of a function from a case to its answer")
-    target.add_argument("--route", help="route or model to ask through the gateway")
+    target.add_argument(
+        "--prompt", help="prompt of the registry to ask with: NAME, NAME@VERSION or NAME@LABEL; needs --route"
+    )
+    parser.add_argument("--route", help="route or model to ask through the gateway")
     parser.add_argument("--system", default="", help="system prompt, with --route")
-    parser.add_argument("--name", default="", help="name of the run (default: the output file's)")
+    parser.add_argument("--options", type=Path, help="TOML file with tables [options.SCORER]")
+    parser.add_argument(
+        "--name", default="", help="name of the run (default: the output file's and the time)"
+    )
+    parser.add_argument(
+        "--store",
+        action=argparse.BooleanOptionalAction,
+        help="store the run at the collector (default: where SPANLEDGER_KEY is set)",
+    )
     parser.add_argument("--out", type=Path, help="file of the run (default: runs/DATASET.jsonl)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     parser.add_argument("--split", default="", help="only the cases of this split")
     parser.add_argument("--limit", type=int, help="only the first cases")
-    parser.add_argument("--repeats", type=_positive, default=1, help="answers for each case")
-    parser.add_argument("--concurrency", type=_positive, default=8, help="cases at once")
-    parser.add_argument("--cap", type=_usd, help="stop judging after so many USD")
+    parser.add_argument("--repeats", type=positive, default=1, help="answers for each case")
+    parser.add_argument("--concurrency", type=positive, default=8, help="cases at once")
+    parser.add_argument("--cap", type=usd, help="stop judging after so many USD")
     parser.add_argument("--judge", default="", help="route or model that judges, through the gateway")
-    parser.add_argument("--at-least", action="append", default=[], type=_limit, metavar="METRIC=VALUE")
-    parser.add_argument("--at-most", action="append", default=[], type=_limit, metavar="METRIC=VALUE")
+    parser.add_argument("--at-least", action="append", default=[], type=limit, metavar="METRIC=VALUE")
+    parser.add_argument("--at-most", action="append", default=[], type=limit, metavar="METRIC=VALUE")
     _add_reports(parser)
 
 
@@ -105,7 +125,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[METRIC=]VALUE",
-        type=_margin,
+        type=margin,
         help=f"loss that would be accepted (default {DEFAULT_MARGIN})",
     )
     parser.add_argument(
@@ -114,48 +134,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     _add_reports(parser)
 
 
-def _add_calibrate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, help="run whose verdicts are checked")
-    parser.add_argument(
-        "labels", type=Path, help="CSV with columns case_id and label (pass/fail, 1/0, true/false)"
-    )
-    parser.add_argument("--metric", required=True)
-    parser.add_argument("--threshold", type=float, default=0.5, help="a value at or above it is a pass")
-
-
 def _add_reports(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--junit", type=Path, help="write a JUnit report")
     parser.add_argument("--json", type=Path, help="write a JSON report")
     parser.add_argument("--markdown", type=Path, help="write a Markdown report")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
-
-
-def _usd(text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of USD") from None
-    if not value.is_finite() or value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of USD")
-    return value
-
-
-def _limit(text: str) -> tuple[str, float]:
-    name, mark, value = text.rpartition("=")
-    if not mark:
-        raise argparse.ArgumentTypeError("expected METRIC=VALUE")
-    return name, float(value)
-
-
-def _margin(text: str) -> tuple[str, float]:
-    name, _, value = text.rpartition("=")
-    number = float(value)
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError("a margin is a loss of 0 or more")
-    return name, number

@@ -90,9 +90,14 @@ def save_dataset(dataset: Dataset, path: Path) -> None:
     """Write a dataset as JSON lines that ``load_dataset`` reads back."""
     with path.open("w", encoding="utf-8") as file:
         for case in dataset.cases:
-            values = {name: value for name, value in asdict(case).items() if value}
-            metadata = values.pop("metadata", {})
-            file.write(json.dumps({**metadata, **values}, ensure_ascii=False, default=str) + "\n")
+            file.write(json.dumps(row_of(case), ensure_ascii=False) + "\n")
+
+
+def row_of(case: Case) -> dict[str, Any]:
+    """A case as one row of JSON values, which ``case_of`` reads back; empty fields are left out."""
+    values = {name: value for name, value in asdict(case).items() if value}
+    metadata = values.pop("metadata", {})
+    return cast("dict[str, Any]", json.loads(json.dumps({**metadata, **values}, default=str)))
 
 
 def case_of(row: Mapping[str, Any]) -> Case:

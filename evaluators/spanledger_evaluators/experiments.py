@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from .contract import Case, Result, Scorer
 from .datasets import SLICE, Dataset
 from .running import score_case
 from .runs import Run, RunError, ScoredCase, load, write_head, write_row
+from .storing import below, ids_of
 from .targets import Answered, Target
 
 Progress = Callable[[int, int], None]
@@ -38,10 +40,12 @@ async def experiment(
     *,
     out: Path | None = None,
     progress: Progress | None = None,
+    traced: bool = False,
 ) -> Run:
     """Answer and score every case that ``run`` does not hold yet; rows are appended to ``out`` as they come.
 
-    A case whose target fails keeps its row with ``error`` and no results; the experiment goes on.
+    A case whose target fails keeps its row with ``error`` and no results; the experiment goes on. ``traced``: what
+    the target's code records becomes part of the case's trace, as ``storing.store_run`` stores it.
     """
     done = {(row.case_id, row.repeat) for row in run.rows}
     wanted = [(case, repeat) for repeat in range(plan.repeats) for case in dataset.cases]
@@ -52,7 +56,8 @@ async def experiment(
     async def one(case: Case, repeat: int) -> None:
         nonlocal finished
         async with seats:
-            row = await _row(case, repeat, target, scorers, plan, spent=_spent(run))
+            with below(run, ids_of(run, case.id, repeat)) if traced else nullcontext():
+                row = await _row(case, repeat, target, scorers, plan, spent=_spent(run))
         run.rows.append(row)
         if out is not None:
             with out.open("a", encoding="utf-8") as file:
@@ -99,6 +104,7 @@ async def _row(
             scorer.refuse("over_budget", f"the cap of {plan.cap} USD is used up") for scorer in scorers
         ]
         return replace(row, results=results)
+    row = replace(row, begun_ns=time.time_ns())
     begun = time.monotonic_ns()
     answered = await _answer(case, target, plan.timeout_s)
     took = answered.duration_ns if answered.duration_ns is not None else time.monotonic_ns() - begun

@@ -3,48 +3,71 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
-import time
+import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from . import reports
-from .catalogue import build
+from .catalogue import ScorerOptions, build
 from .command import FAIL, NOT_ENOUGH, PASS
 from .compare import DEFAULT_MARGIN, compare
 from .contract import Scorer
-from .datasets import Dataset, DatasetError, load_dataset
+from .datasets import Dataset, DatasetError
 from .experiments import Plan, Progress, begin, experiment
 from .judge import Judge, JudgeSettings, Ledger
 from .runs import Run, load
+from .server import Collector, CollectorError
 from .settings import EvalSettings
-from .stats.calibration import calibrate
-from .targets import RouteTarget, Target, function_target, import_function, recorded
+from .sources import load as load_source
+from .storing import store_run
+from .targets import (
+    RouteTarget,
+    Target,
+    TargetError,
+    function_target,
+    import_function,
+    prompt_release,
+    recorded,
+)
 
 _EXIT_OF = {"pass": PASS, "regression": FAIL, "inconclusive": NOT_ENOUGH}
-_YES, _NO = frozenset({"1", "true", "pass", "yes", "good"}), frozenset({"0", "false", "fail", "no", "bad"})
 
 
 async def run_experiment(given: argparse.Namespace, settings: EvalSettings) -> int:
     """Answer and score a dataset; 1 when a threshold is missed, 2 when nothing could be scored."""
-    dataset = load_dataset(given.dataset).only(split=given.split, limit=given.limit)
-    if not dataset.cases:
-        raise DatasetError(f"{given.dataset}: no case of split {given.split!r}")
-    out: Path = given.out or Path("runs") / f"{dataset.name.replace('/', '-')}.jsonl"
     async with httpx.AsyncClient(timeout=180) as client:
-        judge = _judge(given, settings)
+        collector = Collector(settings, client)
+        dataset = (await load_source(given.dataset, collector)).only(split=given.split, limit=given.limit)
+        if not dataset.cases:
+            raise DatasetError(f"{given.dataset}: no case of split {given.split!r}")
+        out: Path = given.out or Path("runs") / f"{dataset.name.replace('/', '-')}.jsonl"
+        judge, stored = _judge(given, settings), bool(settings.key) if given.store is None else given.store
         try:
-            scorers = [build(name.strip(), judge) for name in given.scorers.split(",") if name.strip()]
+            scorers = _scorers(given, judge)
             run = begin(_new_run(given, dataset, out), out, resume=given.resume)
             plan = Plan(concurrency=given.concurrency, repeats=given.repeats, cap=given.cap)
-            target = _target(given, settings, client)
-            await experiment(run, dataset, target, scorers, plan, out=out, progress=_bar())
+            target = await _target(given, settings, client, run)
+            await experiment(
+                run,
+                dataset,
+                target,
+                scorers,
+                plan,
+                out=out,
+                progress=_bar(),
+                traced=stored and bool(settings.key),
+            )
         finally:
             if judge is not None:
                 await judge.aclose()
-    return _report_run(given, run, scorers)
+        code = _report_run(given, run, scorers)
+        if stored:
+            await _store(run, dataset, collector, given.dataset, out)
+    return code
 
 
 def compare_runs(given: argparse.Namespace) -> int:
@@ -62,40 +85,42 @@ def compare_runs(given: argparse.Namespace) -> int:
     return _EXIT_OF[found.verdict]
 
 
-def calibrate_run(given: argparse.Namespace) -> int:
-    """Print how a run's verdicts agree with people's labels; 2 when no case has both."""
-    values = load(given.run).values(given.metric)
-    labels = _labels(given.labels)
-    shared = [case_id for case_id in values if case_id in labels]
-    if not shared:
-        print("no case has both a score and a label", file=sys.stderr)
-        return NOT_ENOUGH
-    found = calibrate(
-        [values[case_id] >= given.threshold for case_id in shared], [labels[case_id] for case_id in shared]
-    )
-    print(f"{found.n} cases, agreement {found.agreement.value:.3f}")
-    print("kappa " + ("unknown: all verdicts are one" if found.kappa is None else f"{found.kappa:.3f}"))
-    for name, rate in (("sensitivity", found.sensitivity), ("specificity", found.specificity)):
-        told = (
-            "unknown: no such labels"
-            if rate is None
-            else f"{rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"
-        )
-        print(f"{name} {told}")
-    return PASS
+async def _store(run: Run, dataset: Dataset, collector: Collector, address: str, out: Path) -> None:
+    """Store the run; the verdict stands either way, since the file holds everything."""
+    try:
+        await store_run(run, dataset.cases, collector)
+        print(f"stored as experiment {run.name!r}", file=sys.stderr)
+    except CollectorError as wrong:
+        again = f"spanledger eval push {out} {address}"
+        print(f"the run is in {out} but not stored: {wrong}; later: {again}", file=sys.stderr)
+
+
+def _scorers(given: argparse.Namespace, judge: Judge | None) -> list[Scorer]:
+    options: dict[str, Any] = {}
+    if given.options is not None:
+        try:
+            options = tomllib.loads(given.options.read_text(encoding="utf-8"))["options"]
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as wrong:
+            raise ScorerOptions(f"{given.options}: expected tables [options.SCORER]: {wrong}") from wrong
+    names = [name.strip() for name in given.scorers.split(",") if name.strip()]
+    unused = sorted(set(options) - set(names))
+    if unused:
+        raise ScorerOptions(f"{given.options}: {unused[0]!r} is not among --scorers")
+    return [build(name, judge, options.get(name)) for name in names]
 
 
 def _new_run(given: argparse.Namespace, dataset: Dataset, out: Path) -> Run:
-    target = given.function or given.route or "recorded"
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
+    asked = given.function or " ".join(filter(None, (given.prompt, given.route)))
     return Run(
-        name=given.name or out.stem,
+        name=given.name or f"{out.stem} {started[:19].replace('T', ' ')}",
         dataset=dataset.name,
         dataset_version=dataset.version,
-        target=target,
+        target=asked or "recorded",
         metadata={
             "scorers": given.scorers,
             "judge": given.judge,
-            "started": time.strftime("%FT%TZ", time.gmtime()),
+            "started": started,
         },
     )
 
@@ -113,17 +138,26 @@ def _judge(given: argparse.Namespace, settings: EvalSettings) -> Judge | None:
     return Judge(judging, ledger=Ledger(cap=given.cap))
 
 
-def _target(given: argparse.Namespace, settings: EvalSettings, client: httpx.AsyncClient) -> Target:
+async def _target(
+    given: argparse.Namespace, settings: EvalSettings, client: httpx.AsyncClient, run: Run
+) -> Target:
+    if given.function and given.route:
+        raise TargetError("--function and --route exclude each other")
     if given.function:
         sys.path.insert(0, "")  # the user's module stands where the command is called
         return function_target(import_function(given.function))
+    if given.prompt and not given.route:
+        raise TargetError("--prompt needs --route, the route or model that answers")
     if given.route:
+        collector = Collector(settings, client)
         return RouteTarget(
             client=client,
             base_url=settings.gateway_url,
             model=given.route,
             key=settings.key,
             system=given.system,
+            prompt=await prompt_release(collector, given.prompt) if given.prompt else None,
+            experiment=run.name,
         )
     return recorded
 
@@ -149,19 +183,6 @@ def _report_run(given: argparse.Namespace, run: Run, scorers: list[Scorer]) -> i
     if failed:
         return FAIL
     return PASS if run.metrics() or not scorers else NOT_ENOUGH
-
-
-def _labels(path: Path) -> dict[str, bool]:
-    found: dict[str, bool] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            word = str(row.get("label") or "").strip().lower()
-            if "case_id" not in row or word not in _YES | _NO:
-                raise DatasetError(
-                    f"{path}:{number}: columns are case_id and label (pass/fail, 1/0, true/false)"
-                )
-            found[str(row["case_id"])] = word in _YES
-    return found
 
 
 def _write(path: Path | None, text: str) -> None:

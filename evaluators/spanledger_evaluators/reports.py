@@ -19,7 +19,7 @@ def summarise(run: Run) -> dict[str, Estimate | None]:
     """The mean of each metric with its interval; None where fewer than two cases have a value."""
     found: dict[str, Estimate | None] = {}
     cases = run.cases()
-    for metric in run.metrics():
+    for metric in run.metrics(also_empty=True):
         values = run.values(metric)
         clusters = [cases[case_id].cluster or case_id for case_id in values]
         found[metric] = _interval(list(values.values()), clusters)

@@ -29,6 +29,7 @@ class ScoredCase:
     slice: str = ""
     answer: str = ""
     error: str = ""
+    begun_ns: int | None = None
     duration_ns: int | None = None
     trace_id: str = ""
     results: list[Result] = field(default_factory=list[Result])
@@ -56,9 +57,10 @@ class Run:
             found.setdefault(row.case_id, row)
         return found
 
-    def metrics(self) -> list[str]:
-        """Names of results that are numbers, in order of appearance."""
-        return list(dict.fromkeys(name for name, _, result in self._results() if result.value is not None))
+    def metrics(self, *, also_empty: bool = False) -> list[str]:
+        """Names of results that are numbers, in order of appearance; ``also_empty``: of all that were asked for."""
+        named = (name for name, _, result in self._results() if also_empty or result.value is not None)
+        return list(dict.fromkeys(named))
 
     def values(self, metric: str) -> dict[str, float]:
         """The mean over repeats of each case that has a usable value."""

@@ -13,22 +13,24 @@ PREFIX = "SPANLEDGER_"
 
 
 class EvalSettings(BaseSettings):
-    """What the gate needs in somebody's CI: a URL and a key."""
+    """What the gate needs in somebody's CI: addresses and a key."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     gateway_url: str = "http://127.0.0.1:4000/v1"
     """Where judges and routes are called."""
+    endpoint: str = "http://127.0.0.1:4318"
+    """The collector: datasets, prompts, and where runs are stored."""
     key: str = ""
-    """The key that those calls carry."""
+    """The key that all of these calls carry."""
     embedding_model: str = ""
     """Route or model of embeddings, for scorers that compare meanings."""
 
-    @field_validator("gateway_url")
+    @field_validator("gateway_url", "endpoint")
     @classmethod
     def _is_http_url(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
-            raise ValueError("allowed is http[s]://host[:port]/v1")
+            raise ValueError("allowed is http[s]://host[:port]")
         return value.rstrip("/")
 
 

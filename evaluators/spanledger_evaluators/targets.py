@@ -12,9 +12,12 @@ from typing import Any, cast
 
 import httpx
 
+import spanledger
 from spanledger import semconv
+from spanledger.prompts import Prompt
 
 from .contract import Case
+from .server import Collector
 
 Target = Callable[[Case], Awaitable["Answered"]]
 
@@ -66,21 +69,29 @@ def import_function(address: str) -> Callable[..., Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteTarget:
-    """Asks a route or model of an OpenAI-compatible endpoint, with the contexts as sources where there are any."""
+    """Asks a route or model of an OpenAI-compatible endpoint, with the contexts as sources where there are any.
+
+    With a ``prompt``, its template is filled in from the case (``question``, ``contexts`` and what stands in the
+    metadata) and its config goes along.
+    """
 
     client: httpx.AsyncClient
     base_url: str
     model: str
     key: str = ""
     system: str = ""
+    prompt: Prompt | None = None
+    experiment: str = ""
 
     async def __call__(self, case: Case) -> Answered:
         """One chat completion; a refusal is an error of the case, not of the run."""
-        headers = {"x-spanledger-purpose": "eval"}
-        if self.key:
-            headers["authorization"] = f"Bearer {self.key}"
         begun = time.monotonic_ns()
-        body = {"model": self.model, "messages": self._messages(case)}
+        try:
+            asked = self._messages(case)
+        except (KeyError, TypeError) as wrong:
+            return Answered(case=case, error=str(wrong.args[0]) if wrong.args else str(wrong))
+        headers, config = self._headers(), self.prompt.config if self.prompt else {}
+        body = {**config, "model": self.model, "messages": asked}
         response = await self.client.post(f"{self.base_url}/chat/completions", json=body, headers=headers)
         took = time.monotonic_ns() - begun
         trace = response.headers.get(semconv.HEADER_TRACE_ID, "")
@@ -90,7 +101,19 @@ class RouteTarget:
         text = response.json()["choices"][0]["message"].get("content") or ""
         return Answered(case=replace(case, answer=text), duration_ns=took, trace_id=trace)
 
-    def _messages(self, case: Case) -> list[dict[str, str]]:
+    def _headers(self) -> dict[str, str]:
+        headers = {
+            "authorization": f"Bearer {self.key}" if self.key else "",
+            "traceparent": spanledger.traceparent(),
+            "x-spanledger-purpose": "eval",
+            "x-spanledger-experiment": self.experiment,
+            "x-spanledger-prompt": f"{self.prompt.name}@{self.prompt.version}" if self.prompt else "",
+        }
+        return {name: value for name, value in headers.items() if value}
+
+    def _messages(self, case: Case) -> list[dict[str, Any]]:
+        if self.prompt is not None:
+            return self.prompt.messages(**_variables(case))
         given = case.metadata.get("messages")
         if isinstance(given, list):
             return cast("list[dict[str, str]]", given)
@@ -98,6 +121,45 @@ class RouteTarget:
         sources = "\n\n".join(case.contexts)
         question = f"Answer from these sources.\n\n{sources}\n\n{case.question}" if sources else case.question
         return [*made, {"role": "user", "content": question}]
+
+
+def _variables(case: Case) -> dict[str, object]:
+    """What a template may name; a case's own fields win over its metadata."""
+    sources = "\n\n".join(case.contexts)
+    return {
+        **case.metadata,
+        "question": case.question,
+        "contexts": sources,
+        "context": sources,
+        "reference": case.reference,
+    }
+
+
+async def prompt_release(collector: Collector, address: str) -> Prompt:
+    """The prompt at ``NAME`` (its newest version), ``NAME@VERSION`` or ``NAME@LABEL``.
+
+    Raises:
+        TargetError: it has no such label.
+        CollectorError: the registry has no such prompt or version, or is away.
+    """
+    name, _, which = address.partition("@")
+    version = int(which) if which.isdecimal() else None
+    entry = await collector.document("prompt", name, version)
+    if which and version is None:
+        labels = cast("dict[str, int]", entry["document"].get("labels") or {})
+        if which not in labels:
+            raise TargetError(
+                f"prompt {name!r} has no label {which!r}; it has: {', '.join(sorted(labels)) or 'none'}"
+            )
+        entry = await collector.document("prompt", name, labels[which])
+    document = entry["document"]
+    return Prompt(
+        name=name,
+        version=int(entry["version"]),
+        label=which if version is None else "",
+        template=document["template"],
+        config=document.get("config") or {},
+    )
 
 
 def _with_answer(case: Case, answer: object) -> Case:

@@ -112,5 +112,6 @@ REQUEST_HEADERS = {
     "x-spanledger-customer": CUSTOMER_ID,
     "x-spanledger-tags": TAGS,
     "x-spanledger-purpose": PURPOSE,
+    "x-spanledger-experiment": EXPERIMENT,
     "x-spanledger-prompt": PROMPT_NAME,  # name@version or name@label
 }

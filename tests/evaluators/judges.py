@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, cast
 
 ITEMS = 2  # every list holds two entries, so that counts agree
 
@@ -67,8 +67,9 @@ class Filler:
     def _list(self, schema: Json, count: int) -> list[Any]:
         entries = [self.fill(schema["items"]) for _ in range(count)]
         for position, entry in enumerate(entries, 1):
-            if isinstance(entry, dict) and "number" in entry and self.number is None:
-                entry["number"] = position
+            if isinstance(entry, dict) and self.number is None:
+                values = cast(Json, entry)
+                values.update({key: position for key in ("number", "index") if key in values})
         return entries
 
 

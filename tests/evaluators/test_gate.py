@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,8 +163,10 @@ def test_calibration_reads_labels_of_people(
             writer.writerow([row.case_id, "pass" if row.answer == GOOD else "fail"])
     assert run("calibrate", "a.jsonl", "labels.csv", "--metric", "groundedness", "--threshold", "0.8") == 0
     told = capsys.readouterr().out
-    assert "kappa 1.000" in told
-    assert "specificity 1.000 [0." in told
+    assert "50 of 50 judged answers have a label" in told
+    assert re.search(r"\| all \| 50 \| 1\.000 \[0\.\d+, 1\.000\] \| 1\.000 \|", told)
+    assert "Pass rate by PPI++: refused: " in told  # nothing is left unlabelled
+    assert re.search(r"Pass rate by Rogan-Gladen: 0\.\d+ \[0\.\d+, 0\.\d+\]", told)
 
 
 def test_a_dataset_reads_the_same_from_every_kind_of_file(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from spanledger_evaluators import Case, Document, ToolCall
-from spanledger_evaluators.catalogue import build
+from spanledger_evaluators.catalogue import ScorerOptions, build
 from spanledger_evaluators.contract import Scorer, checked
+from spanledger_evaluators.running import score_case
 from spanledger_evaluators.scorers.content import language
 from spanledger_evaluators.scorers.matching import JsonSchema, Matches
 from spanledger_evaluators.scorers.retrieval import NdcgAtK, PrecisionAtK
@@ -50,6 +53,32 @@ def test_patterns_and_schemas() -> None:
     assert value(JsonSchema(schema=schema), Case(answer='{"n": "3"}')) == 0.0
     assert value("json_schema", Case(answer="not json")) == 0.0
     assert value("json_schema", Case(answer="[1]", metadata={"json_schema": {"type": "array"}})) == 1.0
+
+
+def test_a_scorer_takes_options_and_a_name_of_ones_own() -> None:
+    made = build("no_secrets", options={"scorer": "regex", "pattern": "secret", "forbidden": True})
+    assert (made.name, value(made, Case(answer="the secret"))) == ("no_secrets", 0.0)
+    ranked = Case(documents=(Document(id="a", content="x"), Document(id="b", content="y")))
+    ranked = replace(ranked, metadata={"relevant_ids": ["a"]})
+    assert value(build("precision_at_k", options={"k": 1}), ranked) == 1.0
+    assert value(build("seconds", options={"scorer": "latency_s"}), Case(metadata={"duration_ns": 5})) == 5e-9
+    with pytest.raises(ScorerOptions, match="pattern"):
+        build("regex")
+    with pytest.raises(ScorerOptions, match=r"regex.*: missing \), unterminated"):
+        build("regex", options={"pattern": "("})
+    with pytest.raises(ScorerOptions, match=r"depth.*options: k, name"):
+        build("precision_at_k", options={"depth": 3})
+
+
+def test_tools_are_compared_by_deepeval_too() -> None:
+    search, open_ = ToolCall(name="search"), ToolCall(name="open")
+    made = build("deepeval.tool_correctness")
+    for called, expected in (((search, open_), 1.0), ((search,), 0.5), ((), 0.0)):
+        case = Case(question="q", answer="a", tools=called, expected_tools=(search, open_))
+        (found,) = asyncio.run(score_case(made, case))
+        assert (found.status, found.value) == ("ok", expected)
+    (found,) = asyncio.run(score_case(made, Case(question="q", answer="a", tools=(search,))))
+    assert found.status == "not_applicable"
 
 
 def test_tool_calls_count_missing_and_superfluous_ones() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -111,13 +112,16 @@ class Process:
         return self._documents
 
     def scorers(self, rule: Rule) -> list[Scorer]:
-        """The rule's scorers; raises ``catalogue.UnknownScorer`` or ``JudgeNeeded``."""
+        """The rule's scorers; raises ``catalogue.CannotBuild``."""
         judge = self._judge(rule)
-        key = judge.id if judge else ""
+        found: list[Scorer] = []
         for name in rule.scorers:
-            if (name, key) not in self._scorers:
-                self._scorers[name, key] = catalogue.build(name, judge)
-        return [self._scorers[name, key] for name in rule.scorers]
+            options = rule.options.get(name, {})
+            key = (name, f"{judge.id if judge else ''} {json.dumps(options, sort_keys=True)}")
+            if key not in self._scorers:
+                self._scorers[key] = catalogue.build(name, judge, options)
+            found.append(self._scorers[key])
+        return found
 
     def _judge(self, rule: Rule) -> Judge | None:
         if rule.judge is None:
@@ -155,4 +159,5 @@ def _rule(row: Version, document: Any) -> Rule:
         delay_s=document.delay_s,
         daily_cap=None if document.daily_cap is None else str(document.daily_cap),
         judge=None if document.judge is None else document.judge.model_dump(),
+        options=dict(document.options),
     )

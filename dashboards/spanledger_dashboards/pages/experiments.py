@@ -21,10 +21,10 @@ from spanledger_dashboards.text import NONE, count, decimal, duration, line, per
 from spanledger_dashboards.verdicts import cases_for, verdict
 from spanledger_dashboards.view import View
 
-_CODE = """@spanledger.observe(experiment="prompt-v7")      # every model call below it belongs to the experiment
-def answer(question): ...
+_CODE = """spanledger eval run dataset:refunds --scorers groundedness --route support --prompt answer@7
 
-spanledger eval --help                            # runs a dataset and gates a release in CI"""
+@spanledger.observe(experiment="prompt-v7")      # or name it in your code: every model call below belongs to it
+def answer(question): ..."""
 _TONES = {"better": "green", "worse": "red", "no difference shown": "grey", "too few cases": "amber"}
 _TARGET = 0.03
 
@@ -82,14 +82,31 @@ async def _comparison(view: View, before: str, after: str) -> list[Component]:
             )
         ]
     name = view.get("score") if view.get("score") in {one.name for one in scores} else scores[0].name
-    (cases,) = await gather(read(view, experiments.differing, view.window, before, after, name))
+    cases, sliced = await gather(
+        read(view, experiments.differing, view.window, before, after, name),
+        read(view, experiments.compared, view.window, before, after, sliced=True),
+    )
+    slices = [one for one in sliced if one.name == name]
     chips = [link(one.name, view.href(score=one.name)) for one in scores]
+    warned = [one for one in scores if one.measured_before != one.measured_after]
     return [
         panel(
             "Comparison",
-            _scores(scores),
+            html.Div([*([_mismatch(warned)] if warned else []), _scores(scores)]),
             about=f"{about}; 95 % intervals, held for all scores together",
             wide=True,
+        ),
+        *(
+            [
+                panel(
+                    f"{line(name, 60)} by slice",
+                    _scores(slices, "Slice"),
+                    about="the dataset's slices; 95 % intervals, held for all slices together",
+                    wide=True,
+                )
+            ]
+            if slices
+            else []
         ),
         panel(
             f"Cases by {line(name, 60)}",
@@ -101,20 +118,36 @@ async def _comparison(view: View, before: str, after: str) -> list[Component]:
     ]
 
 
-def _scores(scores: Sequence[Compared]) -> Component:
-    rows = [_score(one, len(scores)) for one in scores]
-    columns = [C("Score"), C("Verdict"), C("Before", number=True), C("After", number=True), C("Difference", number=True), C("Interval", number=True), C("Cases", number=True), C("Better", number=True), C("Worse", number=True), C("What these cases can show")]  # fmt: skip
-    return table(columns, rows, label="Scores of both experiments")
+def _mismatch(warned: Sequence[Compared]) -> Component:
+    told = [
+        f"{line(one.name, 60)} was measured by {_listed(one.measured_before)} before and {_listed(one.measured_after)} after."
+        for one in warned
+    ]
+    return html.P(["A difference may be the measure's: ", *told], className="notice amber")
 
 
-def _score(one: Compared, tests: int) -> list[Component | str]:
-    told = verdict(one.difference, one.deviation, one.n, tests=tests, higher_is_better=one.higher_is_better)
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(line(name, 60) for name in names) or "an unnamed scorer"
+
+
+def _scores(scores: Sequence[Compared], what: str = "Score") -> Component:
+    rows = [_score(one, len(scores), one.slice or one.name) for one in scores]
+    columns = [C(what), C("Verdict"), C("Before", number=True), C("After", number=True), C("Difference", number=True), C("Interval", number=True), C("Cases", number=True), C("Better", number=True), C("Worse", number=True), C("What these cases can show")]  # fmt: skip
+    return table(columns, rows, label=f"{what}s of both experiments")
+
+
+def _score(one: Compared, tests: int, title: str) -> list[Component | str]:
+    told = verdict(
+        one.difference, one.deviation, one.clusters, tests=tests, higher_is_better=one.higher_is_better
+    )
     better, worse = (one.higher, one.lower) if one.higher_is_better else (one.lower, one.higher)
     ends = f"{told.low:+.3f} to {told.high:+.3f}" if told.low is not None and told.high is not None else NONE
     power = "four cases are the least" if told.visible is None else f"differences from {told.visible:.3f}"
     if told.word == "no difference shown" and one.deviation:
-        power += f"; {count(cases_for(_TARGET, one.deviation, tests=tests))} cases would show {_TARGET}"
-    return [line(one.name, 60), badge(told.word, _TONES[told.word]), decimal(one.before), decimal(one.after), f"{one.difference:+.3f}", ends, count(one.n), count(better), count(worse), power]  # fmt: skip
+        needed = cases_for(_TARGET, one.deviation, tests=tests) * one.n // one.clusters
+        power += f"; {count(needed)} cases would show {_TARGET}"
+    cases = count(one.n) if one.clusters == one.n else f"{count(one.n)} in {count(one.clusters)} groups"
+    return [line(title, 60), badge(told.word, _TONES[told.word]), decimal(one.before), decimal(one.after), f"{one.difference:+.3f}", ends, cases, count(better), count(worse), power]  # fmt: skip
 
 
 def _cases(view: View, cases: Sequence[Row]) -> Component:
@@ -151,6 +184,7 @@ def _runs(view: View, found: Sequence[Run]) -> Component:
         [
             line(run.experiment, 80), ", ".join(line(model, 40) for model in run.models), ", ".join(line(prompt, 40) for prompt in run.prompts) or NONE,
             link(count(run.calls), view.href("/calls", experiment=run.experiment)), percent(run.errors, run.calls), usd(run.cost), duration(run.p50_ns),
+            f"{count(run.cases - run.failed)} of {count(run.cases)}" if run.cases else NONE, line(run.dataset, 60) or NONE,
             when(run.first_ns, seconds=False),
         ]
         for run in found
@@ -164,6 +198,8 @@ def _runs(view: View, found: Sequence[Run]) -> Component:
             C("Errors", number=True),
             C("Cost", number=True),
             C("p50", number=True),
+            C("Cases answered", number=True),
+            C("Dataset"),
             C("Began (UTC)", number=True),
         ],
         rows,

@@ -40,7 +40,8 @@ class Metric:
     """How one of their classes is made and fed.
 
     ``counted`` names the list whose length the verdicts must have; ``each_context``: one verdict for
-    every context instead. ``turns``: it judges a conversation.
+    every context instead. ``turns``: it judges a conversation; ``role``: in a role that the case names in its
+    metadata. ``faults``: the judge lists what is wrong, by number, so that an empty list is a verdict.
     """
 
     attribute: str
@@ -48,6 +49,8 @@ class Metric:
     counted: str = ""
     each_context: bool = False
     turns: bool = False
+    role: bool = False
+    faults: bool = False
     reasons: bool = True
     options: dict[str, Any] = field(default_factory=dict[str, Any])
 
@@ -76,7 +79,11 @@ METRICS = {
     "deepeval.conversation_completeness": Metric("ConversationCompletenessMetric", turns=True),
     "deepeval.turn_relevancy": Metric("TurnRelevancyMetric", turns=True),
     "deepeval.knowledge_retention": Metric("KnowledgeRetentionMetric", turns=True),
+    "deepeval.role_adherence": Metric("RoleAdherenceMetric", turns=True, role=True, faults=True),
 }
+_TOOLS = Metric("ToolCorrectnessMetric", _single(*_QA, "tools_called", "expected_tools"))
+ROLE = "role"
+"""Metadata of a case: who the assistant shall be, as ``a bank's clerk who never gives advice on shares``."""
 
 
 @dataclass(kw_only=True)
@@ -98,7 +105,9 @@ class DeepevalScorer(Scorer):
         test_case = self._test_case(library, case)
         if isinstance(test_case, Result):
             return test_case
-        session = Session(counted=self.metric.counted)
+        session = Session(counted=self.metric.counted, faults=self.metric.faults)
+        if self.metric.turns:
+            session.items = len(test_case.turns)
         session.expected = len(case.contexts) if self.metric.each_context else None
         options = dict(self.metric.options)
         if self.metric.reasons:
@@ -109,7 +118,8 @@ class DeepevalScorer(Scorer):
                 model=library.judge(self.judge, session), async_mode=True, **options
             )
             await metric.a_measure(test_case, _show_indicator=False)
-        session.require_verdict()
+        if self.needs_judge:
+            session.require_verdict()
         if metric.score is None:
             return self.refuse("no_verdict", str(metric.error or "deepeval gave no score"))
         return self.result(float(metric.score), explanation=_explanation(metric))
@@ -130,7 +140,14 @@ class DeepevalScorer(Scorer):
         if len(turns) < 2:
             return self.refuse("not_applicable", "the case is no conversation")
         made = [library.cases.Turn(role=turn.role, content=turn.content) for turn in turns]
-        return library.cases.ConversationalTestCase(turns=made)
+        if not self.metric.role:
+            return library.cases.ConversationalTestCase(turns=made)
+        role = str(case.metadata.get(ROLE) or "")
+        if not role:
+            return self.refuse(
+                "not_applicable", f"the case does not say the assistant's {ROLE} in its metadata"
+            )
+        return library.cases.ConversationalTestCase(turns=made, chatbot_role=role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +193,16 @@ def make(name: str, judge: Judge) -> Scorer:
     """The scorer of that name; raises ImportError where deepeval is not installed."""
     _library()
     return DeepevalScorer(name=name, judge=judge, metric=METRICS[name])
+
+
+def tool_correctness(**options: Any) -> Scorer:
+    """deepeval's comparison of the tools called with those expected; asks no judge."""
+    _library()
+    given: dict[str, Any] = {"name": "deepeval.tool_correctness", **options}
+    return DeepevalScorer(judge=None, metric=_TOOLS, needs_judge=False, **given)
+
+
+tool_correctness.needs_judge = False  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def _tools(calls: Any) -> list[Any]:

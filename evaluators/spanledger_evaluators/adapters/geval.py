@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,15 +25,26 @@ _RUBRIC = ((0, 1, "The criterion is not met."), (2, 3, "Met in part."), (4, 5, "
 class GEval(Scorer):
     """How far an answer meets ``criteria``, 0..1 in steps of a fifth, by ``steps`` the judge follows.
 
-    Give the steps: without them the judge invents some for every case, and scores do not compare.
+    Without steps, two fixed ones ask for the criterion itself: deepeval would let the judge invent some for
+    every case, and scores would not compare. The version changes with criterion and steps.
     """
 
     judge: Judge
     criteria: str
-    steps: Sequence[str]
+    steps: Sequence[str] = ()
     name: str = "deepeval.g_eval"
-    version: str = "deepeval-4"
+    version: str = ""
     needs_judge: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.criteria.strip():
+            raise ValueError("criteria is a sentence that says what a good answer does")
+        self.steps = list(self.steps) or [
+            "Read what was asked and the actual output.",
+            f"Decide how far the actual output meets this criterion: {self.criteria}",
+        ]
+        told = "\0".join((self.criteria, *self.steps))
+        self.version = self.version or f"deepeval-4 {hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
     async def score(self, case: Case) -> Result:
         """Raises JudgeFailure where there is no sound verdict."""

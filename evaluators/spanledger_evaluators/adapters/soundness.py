@@ -24,12 +24,15 @@ class Session:
 
     ``expected`` is how many verdicts the next list must hold, None when nobody can know. Lists of
     texts (claims, statements, opinions) that the judge extracts are remembered by name in
-    ``extracted``; ``counted`` names the one whose length the verdicts must have.
+    ``extracted``; ``counted`` names the one whose length the verdicts must have. ``faults``: the list names
+    what is wrong among ``items`` by ``index``, each once, and may be empty.
     """
 
     counted: str = ""
     expected: int | None = None
     most: int | None = None
+    items: int = 0
+    faults: bool = False
     extracted: dict[str, int] = field(default_factory=dict[str, int])
     verdicts: int = 0
 
@@ -49,6 +52,9 @@ class Session:
             raise JudgeFailure("no_verdict", "the judge found nothing to give a verdict on")
 
     def _check_list(self, name: str, entries: list[Any]) -> None:
+        if self.faults:
+            self._check_faults(name, entries)
+            return
         if not entries:
             raise JudgeFailure("no_verdict", f"the judge found no {name}")
         if isinstance(entries[0], str):
@@ -59,6 +65,14 @@ class Session:
             raise ValueError(f"{len(entries)} {name} where {wanted} were asked for")
         if self.most is not None and len(entries) > self.most:
             raise ValueError(f"{len(entries)} {name} where at most {self.most} make sense")
+
+    def _check_faults(self, name: str, entries: list[Any]) -> None:
+        places = [getattr(entry, "index", None) for entry in entries]
+        if len(set(places)) != len(places) or not set(places) <= set(range(self.items)):
+            raise ValueError(
+                f"{name} name the items {places}, where each of 0 to {self.items - 1} may come once"
+            )
+        self.verdicts += 1
 
 
 def _fields(answer: BaseModel) -> Iterator[tuple[str, Any]]:

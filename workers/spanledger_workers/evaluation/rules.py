@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from spanledger_collector.store.reads.evaluation import NewCall
@@ -41,6 +41,7 @@ class Rule:
     delay_s: float = 0.0
     daily_cap: str | None = None
     judge: dict[str, str] | None = None
+    options: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     def unknown_filters(self) -> list[str]:
         """Names in the filter that no call has; a rule with any of them matches nothing."""

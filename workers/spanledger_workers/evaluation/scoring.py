@@ -12,11 +12,11 @@ from spanledger_collector.store.reads.evaluation import TraceSpan, traces
 from spanledger_collector.store.writes_evaluation import Job, insert_jobs, insert_scores
 from spanledger_evaluators.contract import Case, Result, Scorer
 from spanledger_evaluators.running import score_cases
+from spanledger_evaluators.traces import case_of, is_whole
 from spanledger_workers import metrics
 from spanledger_workers.clock import SECOND
 from spanledger_workers.identity import identify
 
-from .cases import case_of, is_whole
 from .rules import HAS_DOCUMENTS, Rule
 
 SPANS_MAY_COME_NS = 20 * SECOND  # after a call started, how long to wait for the rest of its trace

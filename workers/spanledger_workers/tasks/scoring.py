@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import Error as StoreError
 
 from spanledger_collector.store.reads.evaluation import ended_jobs, pending_jobs
 from spanledger_collector.store.writes_evaluation import Job, insert_jobs
-from spanledger_evaluators.catalogue import JudgeNeeded, UnknownScorer
+from spanledger_evaluators.catalogue import CannotBuild
 from spanledger_workers import metrics
 from spanledger_workers.app import FAST, JUDGED, app
 from spanledger_workers.clock import DAY, MINUTE
@@ -135,7 +135,7 @@ def _score(rule: Rule, batch: Sequence[Job]) -> None:
         return
     try:
         scorers = process.scorers(rule)
-    except (UnknownScorer, JudgeNeeded, ImportError) as wrong:
+    except (CannotBuild, ImportError) as wrong:
         refuse(store, rule, batch, str(wrong), process.clock())
         return
     caps = Caps(store=store, redis=process.redis)

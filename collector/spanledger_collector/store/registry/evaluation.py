@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
 
 from .fields import Document, EnvName, Finite, Money, Positive, Text
 
@@ -29,14 +29,26 @@ class Judge(Document):
 
 
 class Evaluator(Document):
-    """Which calls are scored, by what, how many of them and for how much money a day."""
+    """Which calls are scored, by what, how many of them and for how much money a day.
+
+    ``options``: by a scorer's name, what it takes; with ``scorer`` among them, the name is one of your own.
+    """
 
     scorers: Annotated[list[Text], Field(min_length=1)]
+    options: dict[Text, dict[str, JsonValue]] = Field(default_factory=dict[str, dict[str, JsonValue]])
     filter: dict[str, str | bool | list[str]] = Field(default_factory=dict[str, str | bool | list[str]])
     rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     daily_cap: Money | None = None
     judge: Judge | None = None
+
+    @field_validator("options")
+    @classmethod
+    def _for_scorers(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        unused = sorted(set(value) - set(info.data.get("scorers") or value))
+        if unused:
+            raise ValueError(f"{unused[0]!r} is not among the scorers")
+        return value
 
 
 class Alert(Document):

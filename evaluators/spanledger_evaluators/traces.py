@@ -5,11 +5,35 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from spanledger import messages
-from spanledger_collector.store.reads.evaluation import MODEL_OPERATIONS, TraceSpan
-from spanledger_evaluators.contract import Case, Document, ToolCall, Turn
+
+from .contract import Case, Document, ToolCall, Turn
+
+MODEL_OPERATIONS = frozenset({"chat", "text_completion", "generate_content"})
+
+
+class TraceSpan(Protocol):
+    """What a case is made of: a stored span with its content; ids in hex, ``start_time`` in ns."""
+
+    @property
+    def trace_id(self) -> str: ...  # noqa: D102 -- columns of the record
+    @property
+    def span_id(self) -> str: ...  # noqa: D102
+    @property
+    def parent_span_id(self) -> str: ...  # noqa: D102
+    @property
+    def start_time(self) -> int: ...  # noqa: D102
+    @property
+    def operation(self) -> str: ...  # noqa: D102
+    @property
+    def input(self) -> str: ...  # noqa: D102
+    @property
+    def output(self) -> str: ...  # noqa: D102
+    @property
+    def documents(self) -> str: ...  # noqa: D102
+
 
 _FACTS = (
     "duration_ns",
@@ -35,7 +59,7 @@ def case_of(call: TraceSpan, trace: Sequence[TraceSpan]) -> Case:
         documents=tuple(documents_before(call, trace)),
         turns=tuple(_turns(asked)),
         tools=tuple(_tools(answered)),
-        metadata={name: getattr(call, name) for name in _FACTS},
+        metadata={name: getattr(call, name, None) for name in _FACTS},
     )
 
 
@@ -48,17 +72,28 @@ def is_whole(call: TraceSpan, trace: Iterable[TraceSpan]) -> bool:
     return above is not None
 
 
-def documents_before(call: TraceSpan, trace: Iterable[TraceSpan]) -> list[Document]:
-    """Documents of spans that started no later than the call, each text once, in order of retrieval."""
+def documents_before(call: TraceSpan, trace: Sequence[TraceSpan]) -> list[Document]:
+    """Documents of spans that started no later than the call or belong to it, each text once, in order of retrieval."""
     found: dict[str, Document] = {}
     for span in trace:
-        if not span.documents or span.start_time > call.start_time:
+        if not span.documents or (span.start_time > call.start_time and not is_below(span, call, trace)):
             continue
         for entry in _objects(span.documents):
             document = _document(entry)
             if document.content:
                 found.setdefault(document.content, document)
     return list(found.values())
+
+
+def is_below(span: TraceSpan, top: TraceSpan, trace: Iterable[TraceSpan]) -> bool:
+    """Whether a span descends from another."""
+    by_id = {entry.span_id: entry for entry in trace}
+    above = by_id.pop(span.parent_span_id, None)
+    while (
+        above is not None and above.span_id != top.span_id
+    ):  # each span once: a malformed trace may go in a circle
+        above = by_id.pop(above.parent_span_id, None)
+    return above is not None
 
 
 def _content(call: TraceSpan, trace: Sequence[TraceSpan]) -> TraceSpan:
