@@ -1,0 +1,69 @@
+"""Lines in other currencies in; lines in US dollars, and the rates that made them so, out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from statistics import median
+
+from spanledger_collector.finance.bills import BillLine
+
+USD = "USD"
+_CLOSE = Decimal("0.002")
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Lines in USD; for each other currency the rate used (the mean, where it was found day by day)."""
+
+    lines: tuple[BillLine, ...]
+    rates: Mapping[str, Decimal]
+    implied: frozenset[str]
+    """Currencies whose rate nobody gave and which was found by comparing with our own figures."""
+
+
+def to_usd(
+    lines: Sequence[BillLine], rates: Mapping[str, Decimal], ours: Mapping[tuple[date, str], Decimal]
+) -> Converted:
+    """Convert by the given rates (USD for one unit), or by what makes most days and models equal to ``ours``.
+
+    Amounts of a currency that has no rate and cannot be compared stay as they are.
+    """
+    used: dict[str, Decimal] = {}
+    implied: set[str] = set()
+    by_day: dict[tuple[str, date], Decimal] = {}
+    for currency in sorted({line.currency for line in lines if line.amount is not None} - {USD}):
+        if currency in rates:
+            used[currency] = rates[currency]
+            continue
+        found = _implied([line for line in lines if line.currency == currency], ours)
+        if found:
+            implied.add(currency)
+            by_day |= {(currency, day): rate for day, rate in found.items()}
+            used[currency] = Decimal(median(found.values()))
+    converted = [
+        replace(line, amount=line.amount * by_day.get((line.currency, line.day), used[line.currency]))
+        if line.amount is not None and line.currency in used
+        else line
+        for line in lines
+    ]
+    return Converted(tuple(converted), used, frozenset(implied))
+
+
+def _implied(lines: Sequence[BillLine], ours: Mapping[tuple[date, str], Decimal]) -> Mapping[date, Decimal]:
+    sums: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    for line in lines:
+        if line.kind == "usage" and line.amount is not None:
+            sums[line.day, line.model] += line.amount
+    ratios = {key: ours[key] / value for key, value in sums.items() if value > 0 and ours.get(key, 0) > 0}
+    if not ratios:
+        return {}
+    middle = median(ratios.values())
+    near = sum(abs(ratio / middle - 1) <= _CLOSE for ratio in ratios.values())
+    days = {day for day, _ in ratios}
+    if near * 10 >= 6 * len(ratios):
+        return dict.fromkeys(days, middle)
+    return {day: median([ratio for (at, _), ratio in ratios.items() if at == day]) for day in days}
