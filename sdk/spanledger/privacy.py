@@ -33,6 +33,7 @@ _BARE: Final = frozenset((
     semconv.FINISH_REASONS, semconv.STREAM, semconv.TTFT_S, semconv.TPOT_NS, semconv.INPUT_TOKENS,
     semconv.OUTPUT_TOKENS, semconv.CACHE_READ_TOKENS, semconv.CACHE_WRITE_TOKENS, semconv.CACHE_WRITE_1H_TOKENS,
     semconv.REASONING_TOKENS, semconv.INPUT_AUDIO_TOKENS, semconv.OUTPUT_AUDIO_TOKENS, semconv.IMAGE_UNITS,
+    semconv.INPUT_IMAGE_TOKENS, semconv.OUTPUT_IMAGE_TOKENS, semconv.WEB_SEARCHES, semconv.REGION, semconv.GPU_POOL,
     semconv.USAGE_ESTIMATED, semconv.OPENAI_SERVICE_TIER, semconv.STATUS, semconv.ERROR_TYPE, semconv.TEAM,
     semconv.BILLABLE, semconv.BILLABLE_REASON, semconv.CACHE, semconv.COST_SAVED, semconv.ROUTE,
     semconv.UPSTREAM, semconv.ATTEMPT, semconv.FALLBACK_FROM, semconv.SERVER_ADDRESS, semconv.SAMPLE_RATE,

@@ -32,7 +32,7 @@ class CallRecord:
     """One finished span, as a row of ``spans``. Immutable once written.
 
     Token buckets are disjoint: ``input_tokens`` excludes what was read from or written to the
-    provider's prompt cache, ``output_tokens`` excludes reasoning and audio. Their sum is the
+    provider's prompt cache, ``output_tokens`` excludes reasoning, audio and images. Their sum is the
     provider's own total. ``cost_total`` is the sum of the cost buckets, or None when unpriced.
     """
 
@@ -77,6 +77,7 @@ class CallRecord:
     response_id: str = ""
     finish_reason: str = ""
     service_tier: str = ""
+    region: str = ""
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
@@ -91,7 +92,10 @@ class CallRecord:
     reasoning_tokens: int | None = None
     input_audio_tokens: int | None = None
     output_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_image_tokens: int | None = None
     image_units: int | None = None
+    web_searches: int | None = None
     usage_estimated: bool = False
 
     # Cost. Only a billable row (a distinct model call) carries any; ``billable_reason`` says why not.

@@ -53,6 +53,7 @@ class Pricing:
             attempt.started,
             request_model=attempt.target.model,
             service_tier=attempt.answer.service_tier,
+            region=attempt.answer.region,
         )
 
 

@@ -220,6 +220,7 @@ def _answer(answer: Answer, attributes: Attributes, content: bool) -> None:
     attributes[semconv.RESPONSE_MODEL] = answer.model or None
     attributes[semconv.FINISH_REASONS] = answer.finish_reasons or None
     attributes[semconv.OPENAI_SERVICE_TIER] = answer.service_tier or None
+    attributes[semconv.REGION] = answer.region or None
     if content and answer.choices:
         attributes[semconv.OUTPUT_MESSAGES] = _json(answer.messages())
 

@@ -111,7 +111,10 @@ _USAGE_COLUMNS = (
     "reasoning_tokens",
     "input_audio_tokens",
     "output_audio_tokens",
+    "input_image_tokens",
+    "output_image_tokens",
     "image_units",
+    "web_searches",
 )
 
 

@@ -88,6 +88,7 @@ def price(span: Span, table: PriceTable) -> bool:
             row["start_time"],
             request_model=row.get("request_model", ""),
             service_tier=row.get("service_tier", ""),
+            region=row.get("region", ""),
         )
     )
     if row.get("cache") in ("exact", "semantic"):

@@ -51,6 +51,7 @@ def _split(facts: Facts, total_in: int | None, total_out: int | None, images: in
         return Usage(input_tokens=total_in, output_tokens=total_out, image_units=images)
     read, (written, hour) = _count(facts, "usage.cache_read"), _writes(facts)
     audio_in, audio_out = _count(facts, "usage.input_audio"), _count(facts, "usage.output_audio")
+    image_in, image_out = _count(facts, "usage.input_image"), _count(facts, "usage.output_image")
     reasoning = _count(facts, "usage.reasoning")
     told = _count(facts, "usage.total")
     cached = (read or 0) + (written or 0) + (hour or 0)
@@ -58,8 +59,10 @@ def _split(facts: Facts, total_in: int | None, total_out: int | None, images: in
         total_in += cached
     if reasoning and total_out is not None and _beside(total_out, total_in, reasoning, told):
         total_out += reasoning
-    fresh, (read, written, hour, audio_in) = carve(total_in, read, written, hour, audio_in)
-    visible, (reasoning, audio_out) = carve(total_out, reasoning, audio_out)
+    fresh, (read, written, hour, audio_in, image_in) = carve(
+        total_in, read, written, hour, audio_in, image_in
+    )
+    visible, (reasoning, audio_out, image_out) = carve(total_out, reasoning, audio_out, image_out)
     return Usage(
         input_tokens=fresh,
         cache_read_tokens=read,
@@ -69,7 +72,10 @@ def _split(facts: Facts, total_in: int | None, total_out: int | None, images: in
         reasoning_tokens=reasoning,
         input_audio_tokens=audio_in,
         output_audio_tokens=audio_out,
+        input_image_tokens=image_in,
+        output_image_tokens=image_out,
         image_units=images,
+        web_searches=_count(facts, "usage.web_searches"),
     )
 
 

@@ -141,6 +141,7 @@ COLUMNS: dict[str, Callable[[Value], object]] = {
             "response_model",
             "finish_reason",
             "service_tier",
+            "region",
             "route",
             "upstream",
             "fallback_from",

@@ -23,6 +23,9 @@ _BUCKETS = (
     ("Reasoning", "reasoning_tokens", "cost_reasoning"),
     ("Audio in", "input_audio_tokens", ""),
     ("Audio out", "output_audio_tokens", ""),
+    ("Images in, as tokens", "input_image_tokens", ""),
+    ("Images out, as tokens", "output_image_tokens", ""),
+    ("Web searches", "web_searches", ""),
     ("Images", "image_units", "cost_other"),
 )
 

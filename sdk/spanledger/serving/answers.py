@@ -50,6 +50,7 @@ class Answer:
     id: str = ""
     model: str = ""
     service_tier: str = ""
+    region: str = ""
     choices: dict[int, Choice] = field(default_factory=dict[int, Choice])
     usage: Usage | None = None
     error: dict[str, Any] | None = None

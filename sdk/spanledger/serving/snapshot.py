@@ -146,8 +146,42 @@ class Budget:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Price:
-    """An override of the public price table, in USD per million tokens; None: not priced here.
+class TokenRates:
+    """USD per million tokens of each kind; None: not said here."""
+
+    input: Decimal | None = None
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    output: Decimal | None = None
+    reasoning: Decimal | None = None
+    input_audio: Decimal | None = None
+    output_audio: Decimal | None = None
+    input_image: Decimal | None = None
+    output_image: Decimal | None = None
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ContextTier(TokenRates):
+    """Rates of calls with more input tokens than ``above_tokens``."""
+
+    above_tokens: int
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ServiceTier(TokenRates):
+    """A service tier: a ``factor`` on the plain rates, or rates of its own."""
+
+    factor: Decimal | None = None
+    per_image: Decimal | None = None
+    per_1k_web_searches: Decimal | None = None
+    per_1k_requests: Decimal | None = None
+    tiers: tuple[ContextTier, ...] = ()
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Price(TokenRates):
+    """Rates of our own, or changes to the public list's (``spanledger.prices.documents`` says how they are read).
 
     Valid for calls that start in ``from_ <= start < until`` (None: open end).
     """
@@ -158,12 +192,13 @@ class Price:
     model: str
     from_: datetime | None = None
     until: datetime | None = None
-    input: Decimal | None = None
-    cache_read: Decimal | None = None
-    cache_write: Decimal | None = None
-    cache_write_1h: Decimal | None = None
-    output: Decimal | None = None
-    reasoning: Decimal | None = None
+    per_image: Decimal | None = None
+    per_1k_web_searches: Decimal | None = None
+    per_1k_requests: Decimal | None = None
+    discount_percent: Decimal | None = None
+    tiers: tuple[ContextTier, ...] = ()
+    service_tiers: dict[str, ServiceTier] = field(default_factory=dict[str, ServiceTier])
+    regions: dict[str, Decimal] = field(default_factory=dict[str, Decimal])
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ from spanledger import semconv
 class Usage:
     """Disjoint token buckets of one call; None where the provider did not tell.
 
-    ``input_tokens`` excludes cache reads, cache writes and audio; ``output_tokens`` excludes reasoning
-    and audio. ``cache_write_tokens`` are writes kept for five minutes or for an untold time.
+    ``input_tokens`` excludes cache reads, cache writes, audio and images; ``output_tokens`` excludes reasoning, audio
+    and images. ``cache_write_tokens`` are writes kept for five minutes or for an untold time.
     """
 
     input_tokens: int | None = None
@@ -30,7 +30,10 @@ class Usage:
     reasoning_tokens: int | None = None
     input_audio_tokens: int | None = None
     output_audio_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_image_tokens: int | None = None
     image_units: int | None = None
+    web_searches: int | None = None
     estimated: bool = False
 
     @property
@@ -42,12 +45,15 @@ class Usage:
             self.cache_write_tokens,
             self.cache_write_1h_tokens,
             self.input_audio_tokens,
+            self.input_image_tokens,
         )
 
     @property
     def output_total(self) -> int | None:
         """All output tokens, reasoning and audio included; None when the provider told none of them."""
-        return _total(self.output_tokens, self.reasoning_tokens, self.output_audio_tokens)
+        return _total(
+            self.output_tokens, self.reasoning_tokens, self.output_audio_tokens, self.output_image_tokens
+        )
 
     @property
     def total(self) -> int:
@@ -66,7 +72,10 @@ class Usage:
             (semconv.REASONING_TOKENS, self.reasoning_tokens),
             (semconv.INPUT_AUDIO_TOKENS, self.input_audio_tokens),
             (semconv.OUTPUT_AUDIO_TOKENS, self.output_audio_tokens),
+            (semconv.INPUT_IMAGE_TOKENS, self.input_image_tokens),
+            (semconv.OUTPUT_IMAGE_TOKENS, self.output_image_tokens),
             (semconv.IMAGE_UNITS, self.image_units),
+            (semconv.WEB_SEARCHES, self.web_searches),
         )
         found: dict[str, int | bool] = {name: value for name, value in pairs if value is not None}
         if self.estimated:
@@ -111,8 +120,9 @@ def _openai_chat(usage: Mapping[str, Any]) -> Usage:
         cached,
         written,
         reasoning,
-        _int(inside, "audio_tokens"),
-        _int(outside, "audio_tokens"),
+        (_int(inside, "audio_tokens"), _int(outside, "audio_tokens")),
+        (_int(inside, "image_tokens"), _int(outside, "image_tokens")),
+        _searches(usage),
     )
 
 
@@ -124,8 +134,9 @@ def _responses(usage: Mapping[str, Any]) -> Usage:
         _int(inside, "cached_tokens"),
         _int(inside, "cache_write_tokens"),
         _int(outside, "reasoning_tokens"),
-        _int(inside, "audio_tokens"),
-        _int(outside, "audio_tokens"),
+        (_int(inside, "audio_tokens"), _int(outside, "audio_tokens")),
+        (_int(inside, "image_tokens"), _int(outside, "image_tokens")),
+        _searches(usage),
     )
 
 
@@ -153,6 +164,7 @@ def _anthropic(usage: Mapping[str, Any]) -> Usage:
         cache_write_1h_tokens=hour,
         output_tokens=output,
         reasoning_tokens=thinking,
+        web_searches=_searches(usage),
     )
 
 
@@ -165,7 +177,42 @@ def _google(usage: Mapping[str, Any]) -> Usage:
     thoughts = count("thoughts_token_count", "thoughtsTokenCount")
     visible = count("candidates_token_count", "candidatesTokenCount")
     cached = count("cached_content_token_count", "cachedContentTokenCount")
-    return _inclusive(_total(prompt, tools), _total(visible, thoughts), cached, None, thoughts, None, None)
+    asked = _modalities(usage, "prompt_tokens_details", "promptTokensDetails")
+    made = _modalities(usage, "candidates_tokens_details", "candidatesTokensDetails")
+    return _inclusive(
+        _total(prompt, tools),
+        _total(visible, thoughts),
+        cached,
+        None,
+        thoughts,
+        (asked.get("AUDIO"), made.get("AUDIO")),
+        (asked.get("IMAGE"), made.get("IMAGE")),
+        None,
+    )
+
+
+def _modalities(usage: Mapping[str, Any], *names: str) -> dict[str, int]:
+    """Google's tokens by modality, other than text."""
+    found: dict[str, int] = {}
+    for name in names:
+        entries = usage.get(name)
+        for entry in cast(list[Any], entries) if isinstance(entries, list) else ():
+            details = cast(Mapping[str, Any], entry) if isinstance(entry, dict) else _NOTHING
+            count = _first(_int(details, "token_count"), _int(details, "tokenCount"))
+            modality = details.get("modality")
+            if count is not None and modality is not None:
+                kind = str(getattr(modality, "value", modality)).upper()
+                found[kind] = found.get(kind, 0) + count
+    return found
+
+
+def _searches(usage: Mapping[str, Any]) -> int | None:
+    """Web searches that are billed by the piece, where the usage tells them."""
+    return _first(
+        _int(_details(usage, "server_tool_use"), "web_search_requests"),  # Anthropic
+        _int(_details(usage, "server_side_tool_usage_details"), "web_search_calls"),  # xAI
+        _int(usage, "num_search_queries"),  # Perplexity
+    )
 
 
 def _with_reasoning(
@@ -185,11 +232,12 @@ def _inclusive(
     cached: int | None,
     written: int | None,
     reasoning: int | None,
-    audio_in: int | None,
-    audio_out: int | None,
+    audio: tuple[int | None, int | None],
+    image: tuple[int | None, int | None],
+    searches: int | None,
 ) -> Usage:
-    rest_in, (cached, written, audio_in) = carve(total_in, cached, written, audio_in)
-    rest_out, (reasoning, audio_out) = carve(total_out, reasoning, audio_out)
+    rest_in, (cached, written, audio_in, image_in) = carve(total_in, cached, written, audio[0], image[0])
+    rest_out, (reasoning, audio_out, image_out) = carve(total_out, reasoning, audio[1], image[1])
     return Usage(
         input_tokens=rest_in,
         cache_read_tokens=cached,
@@ -198,6 +246,9 @@ def _inclusive(
         reasoning_tokens=reasoning,
         input_audio_tokens=audio_in,
         output_audio_tokens=audio_out,
+        input_image_tokens=image_in,
+        output_image_tokens=image_out,
+        web_searches=searches,
     )
 
 

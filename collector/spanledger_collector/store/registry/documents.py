@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 
 from pydantic import ValidationError
 
-from . import evaluation, serving
+from . import evaluation, finance, serving
 from .errors import DocumentError, Problem
 from .fields import Document
 
@@ -28,7 +28,7 @@ SHARED = "*"
 SHARED_KINDS: frozenset[str] = frozenset({"upstream", "price", "gpu_pool", "key", "member"})
 """Kinds that may stand in project ``*``."""
 
-MODELS: dict[str, type[Document]] = {**serving.MODELS, **evaluation.MODELS}
+MODELS: dict[str, type[Document]] = {**serving.MODELS, **finance.MODELS, **evaluation.MODELS}
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _RESERVED_ENDINGS = ("/history", "/rollback", "/diff")

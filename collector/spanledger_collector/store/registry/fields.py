@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -32,6 +33,14 @@ def _money(value: object) -> object:
     if isinstance(value, float):
         raise ValueError(f'money is exact: write it as a string, "{value}"')
     return value
+
+
+def _utc(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _date(value: object) -> object:
+    return f"{value}T00:00:00" if isinstance(value, str) and len(value) == 10 else value
 
 
 def _env_name(value: str) -> str:
@@ -64,6 +73,30 @@ Money = Annotated[
     PlainSerializer(lambda value: format(value, "f"), return_type=str),
 ]
 """US dollars, written as a decimal string."""
+
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_date),
+    AfterValidator(_utc),
+    PlainSerializer(lambda value: value.astimezone(UTC).isoformat(), return_type=str),
+]
+"""An ISO 8601 date or date and time; UTC where it names no zone."""
+
+Percent = Annotated[
+    Decimal,
+    BeforeValidator(_money),
+    Field(ge=0, le=100, max_digits=12, decimal_places=9),
+    PlainSerializer(lambda value: format(value, "f"), return_type=str),
+]
+"""Parts of a hundred, written as a decimal string."""
+
+Factor = Annotated[
+    Decimal,
+    BeforeValidator(_money),
+    Field(ge=0, le=100, max_digits=12, decimal_places=9),
+    PlainSerializer(lambda value: format(value, "f"), return_type=str),
+]
+"""What a rate is multiplied by, written as a decimal string."""
 
 EnvName = Annotated[str, AfterValidator(_env_name)]
 """The name of an environment variable that holds a secret; may be empty."""

@@ -1,11 +1,10 @@
-"""Documents the gateway, the pricer and the budgets live by: upstream, route, budget, price, gpu_pool, key."""
+"""Documents the gateway and the budgets live by: upstream, route, budget, gpu_pool, key, member."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import Field, model_validator
 
 from .evaluation import Judge
 from .fields import Document, EnvName, HttpUrl, Money, NoneWord, Positive, Scope, Share, Text
@@ -13,24 +12,6 @@ from .fields import Document, EnvName, HttpUrl, Money, NoneWord, Positive, Scope
 Protocol = Literal["openai", "anthropic", "vllm"]
 BudgetField = Literal["team", "key_id", "user_id", "route", "feature", "model", "upstream"]
 CallField = Literal["team", "key_id", "user_id", "session_id", "feature", "endpoint", "stream"]
-RATES = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
-
-
-def _utc(value: datetime) -> datetime:
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-def _date(value: object) -> object:
-    return f"{value}T00:00:00" if isinstance(value, str) and len(value) == 10 else value
-
-
-Moment = Annotated[
-    datetime,
-    BeforeValidator(_date),
-    AfterValidator(_utc),
-    PlainSerializer(lambda value: value.astimezone(UTC).isoformat(), return_type=str),
-]
-"""An ISO 8601 date or date and time; UTC where it names no zone."""
 
 
 class Upstream(Document):
@@ -149,29 +130,6 @@ class Budget(Document):
         return self
 
 
-class Price(Document):
-    """A rate of our own, in USD per million tokens, for calls that start in ``from <= start < until``."""
-
-    provider: Text
-    model: Text
-    from_: Annotated[Moment | None, Field(alias="from")] = None
-    until: Moment | None = None
-    input: Money | None = None
-    cache_read: Money | None = None
-    cache_write: Money | None = None
-    cache_write_1h: Money | None = None
-    output: Money | None = None
-    reasoning: Money | None = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if all(getattr(self, rate) is None for rate in RATES):
-            raise ValueError(f"a price needs at least one rate: {', '.join(RATES)}")
-        if self.from_ and self.until and self.from_ >= self.until:
-            raise ValueError("from must be before until")
-        return self
-
-
 class GpuPool(Document):
     """GPUs that cost money by the hour, and what runs on them."""
 
@@ -213,7 +171,6 @@ MODELS: dict[str, type[Document]] = {
     "upstream": Upstream,
     "route": Route,
     "budget": Budget,
-    "price": Price,
     "gpu_pool": GpuPool,
     "key": Key,
 }

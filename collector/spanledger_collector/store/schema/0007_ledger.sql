@@ -1,3 +1,9 @@
+-- Units that some vendors bill beside tokens of text, and where they served a call.
+ALTER TABLE spans ADD COLUMN IF NOT EXISTS region LowCardinality(String) AFTER service_tier;
+ALTER TABLE spans ADD COLUMN IF NOT EXISTS input_image_tokens Nullable(UInt32) CODEC(T64, ZSTD(1)) AFTER output_audio_tokens;
+ALTER TABLE spans ADD COLUMN IF NOT EXISTS output_image_tokens Nullable(UInt32) CODEC(T64, ZSTD(1)) AFTER input_image_tokens;
+ALTER TABLE spans ADD COLUMN IF NOT EXISTS web_searches Nullable(UInt32) CODEC(T64, ZSTD(1)) AFTER image_units;
+
 -- The ledger: all spend, of every kind, as signed rows of one shape. Nothing is ever changed: a correction is a
 -- further row, so that sums over all rows are right now, and sums over rows known before a moment are what was
 -- known then. Money is US dollars.
@@ -26,6 +32,7 @@ CREATE TABLE IF NOT EXISTS repricings (
     gpu_pool LowCardinality(String),
     purpose LowCardinality(String),
     service_tier LowCardinality(String),
+    region LowCardinality(String),
     environment LowCardinality(String),
     service LowCardinality(String),
     prompt_name LowCardinality(String),
@@ -84,6 +91,7 @@ CREATE TABLE IF NOT EXISTS gpu_costs (
     gpu_pool LowCardinality(String),
     purpose LowCardinality(String),
     service_tier LowCardinality(String),
+    region LowCardinality(String),
     environment LowCardinality(String),
     service LowCardinality(String),
     prompt_name LowCardinality(String),
@@ -121,6 +129,7 @@ CREATE TABLE IF NOT EXISTS adjustments (
     gpu_pool LowCardinality(String),
     purpose LowCardinality(String),
     service_tier LowCardinality(String),
+    region LowCardinality(String),
     environment LowCardinality(String),
     service LowCardinality(String),
     prompt_name LowCardinality(String),
@@ -193,8 +202,8 @@ SELECT
     'span' AS source, multiIf(purpose = 'eval', 'evaluation', purpose = 'cache_check', 'cache_check', operation = 'embeddings', 'embedding',
         gpu_pool != '', 'gpu', 'api') AS category,
     organisation, team, feature, customer_id, user_id, session_id, key_id, tags, route, if(response_model = '',
-    request_model, response_model) AS model, provider, upstream, gpu_pool, purpose, service_tier, environment,
-    service, prompt_name, cache,
+    request_model, response_model) AS model, provider, upstream, gpu_pool, purpose, service_tier, region,
+    environment, service, prompt_name, cache,
     '' AS line,
     multiIf(cache IN ('exact', 'semantic'), 'cache', gpu_pool != '', 'gpu', cost_total IS NULL, 'unpriced', 'price') AS basis,
     trace_id, span_id, status,
@@ -204,7 +213,8 @@ SELECT
     toInt64(cache_write_tokens) AS cache_write_tokens, toInt64(cache_write_1h_tokens) AS cache_write_1h_tokens,
     toInt64(output_tokens) AS output_tokens, toInt64(reasoning_tokens) AS reasoning_tokens,
     toInt64(input_audio_tokens) AS input_audio_tokens, toInt64(output_audio_tokens) AS output_audio_tokens,
-    toInt64(image_units) AS image_units,
+    toInt64(input_image_tokens) AS input_image_tokens, toInt64(output_image_tokens) AS output_image_tokens,
+    toInt64(image_units) AS image_units, toInt64(web_searches) AS web_searches,
     toInt64(0) AS engine_ns,
     if(gpu_pool != '' AND cache NOT IN ('exact', 'semantic'), NULL, CAST(cost_total, 'Nullable(Decimal(38, 12))')) AS cost,
     CAST(cost_saved, 'Nullable(Decimal(38, 12))') AS saved,
@@ -217,7 +227,7 @@ SELECT
     project, start_time AS time, toDate(start_time, 'UTC') AS day, toDate(repricings.time, 'UTC') AS known_day,
     'reprice' AS source, category,
     organisation, team, feature, customer_id, user_id, session_id, key_id, tags, route, model, provider,
-    upstream, gpu_pool, purpose, service_tier, environment, service, prompt_name, cache,
+    upstream, gpu_pool, purpose, service_tier, region, environment, service, prompt_name, cache,
     '' AS line, 'price' AS basis,
     trace_id, span_id, '' AS status,
     toInt64(0) AS calls, toInt64(0) AS errors,
@@ -226,7 +236,8 @@ SELECT
     CAST(NULL, 'Nullable(Int64)') AS cache_write_tokens, CAST(NULL, 'Nullable(Int64)') AS cache_write_1h_tokens,
     CAST(NULL, 'Nullable(Int64)') AS output_tokens, CAST(NULL, 'Nullable(Int64)') AS reasoning_tokens,
     CAST(NULL, 'Nullable(Int64)') AS input_audio_tokens, CAST(NULL, 'Nullable(Int64)') AS output_audio_tokens,
-    CAST(NULL, 'Nullable(Int64)') AS image_units,
+    CAST(NULL, 'Nullable(Int64)') AS input_image_tokens, CAST(NULL, 'Nullable(Int64)') AS output_image_tokens,
+    CAST(NULL, 'Nullable(Int64)') AS image_units, CAST(NULL, 'Nullable(Int64)') AS web_searches,
     toInt64(0) AS engine_ns,
     CAST(toDecimal128(ifNull(new_cost, 0), 12) - toDecimal128(ifNull(old_cost, 0), 12), 'Nullable(Decimal(38, 12))') AS cost,
     CAST(toDecimal128(ifNull(new_saved, 0), 12) - toDecimal128(ifNull(old_saved, 0), 12), 'Nullable(Decimal(38, 12))') AS saved,
@@ -238,7 +249,7 @@ SELECT
     project, time, toDate(time, 'UTC') AS day, toDate(known_at, 'UTC') AS known_day,
     'gpu' AS source, category,
     organisation, team, feature, customer_id, user_id, session_id, key_id, tags, route, model, provider,
-    upstream, gpu_pool, purpose, service_tier, environment, service, prompt_name, cache,
+    upstream, gpu_pool, purpose, service_tier, region, environment, service, prompt_name, cache,
     line, basis,
     trace_id, span_id, '' AS status,
     toInt64(0) AS calls, toInt64(0) AS errors,
@@ -247,7 +258,8 @@ SELECT
     CAST(NULL, 'Nullable(Int64)') AS cache_write_tokens, CAST(NULL, 'Nullable(Int64)') AS cache_write_1h_tokens,
     CAST(NULL, 'Nullable(Int64)') AS output_tokens, CAST(NULL, 'Nullable(Int64)') AS reasoning_tokens,
     CAST(NULL, 'Nullable(Int64)') AS input_audio_tokens, CAST(NULL, 'Nullable(Int64)') AS output_audio_tokens,
-    CAST(NULL, 'Nullable(Int64)') AS image_units,
+    CAST(NULL, 'Nullable(Int64)') AS input_image_tokens, CAST(NULL, 'Nullable(Int64)') AS output_image_tokens,
+    CAST(NULL, 'Nullable(Int64)') AS image_units, CAST(NULL, 'Nullable(Int64)') AS web_searches,
     toInt64(gpu_costs.engine_ns) * sign AS engine_ns,
     CAST(gpu_costs.cost * sign, 'Nullable(Decimal(38, 12))') AS cost,
     CAST(NULL, 'Nullable(Decimal(38, 12))') AS saved,
@@ -259,7 +271,7 @@ SELECT
     project, time, toDate(time, 'UTC') AS day, toDate(known_at, 'UTC') AS known_day,
     'adjustment' AS source, category,
     organisation, team, feature, customer_id, user_id, session_id, key_id, tags, route, model, provider,
-    upstream, gpu_pool, purpose, service_tier, environment, service, prompt_name, cache,
+    upstream, gpu_pool, purpose, service_tier, region, environment, service, prompt_name, cache,
     kind AS line, 'adjustment' AS basis,
     toFixedString('', 16) AS trace_id, toFixedString('', 8) AS span_id, '' AS status,
     toInt64(0) AS calls, toInt64(0) AS errors, toInt64(0) AS unpriced, toInt64(0) AS unlisted,
@@ -267,7 +279,8 @@ SELECT
     CAST(NULL, 'Nullable(Int64)') AS cache_write_tokens, CAST(NULL, 'Nullable(Int64)') AS cache_write_1h_tokens,
     CAST(NULL, 'Nullable(Int64)') AS output_tokens, CAST(NULL, 'Nullable(Int64)') AS reasoning_tokens,
     CAST(NULL, 'Nullable(Int64)') AS input_audio_tokens, CAST(NULL, 'Nullable(Int64)') AS output_audio_tokens,
-    CAST(NULL, 'Nullable(Int64)') AS image_units,
+    CAST(NULL, 'Nullable(Int64)') AS input_image_tokens, CAST(NULL, 'Nullable(Int64)') AS output_image_tokens,
+    CAST(NULL, 'Nullable(Int64)') AS image_units, CAST(NULL, 'Nullable(Int64)') AS web_searches,
     toInt64(0) AS engine_ns,
     CAST(adjustments.cost, 'Nullable(Decimal(38, 12))') AS cost,
     CAST(NULL, 'Nullable(Decimal(38, 12))') AS saved,
@@ -295,6 +308,7 @@ CREATE TABLE IF NOT EXISTS ledger_day (
     gpu_pool LowCardinality(String),
     purpose LowCardinality(String),
     service_tier LowCardinality(String),
+    region LowCardinality(String),
     environment LowCardinality(String),
     service LowCardinality(String),
     prompt_name LowCardinality(String),
@@ -313,7 +327,10 @@ CREATE TABLE IF NOT EXISTS ledger_day (
     reasoning_tokens SimpleAggregateFunction(sum, Int64),
     input_audio_tokens SimpleAggregateFunction(sum, Int64),
     output_audio_tokens SimpleAggregateFunction(sum, Int64),
+    input_image_tokens SimpleAggregateFunction(sum, Int64),
+    output_image_tokens SimpleAggregateFunction(sum, Int64),
     image_units SimpleAggregateFunction(sum, Int64),
+    web_searches SimpleAggregateFunction(sum, Int64),
     engine_ns SimpleAggregateFunction(sum, Int64),
     cost SimpleAggregateFunction(sum, Decimal(38, 12)),
     saved SimpleAggregateFunction(sum, Decimal(38, 12)),
@@ -323,8 +340,8 @@ CREATE TABLE IF NOT EXISTS ledger_day (
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(day)
 ORDER BY (project, day, category, team, model, provider, known_day, source,
-    organisation, feature, customer_id, key_id, route, upstream, gpu_pool, purpose, service_tier, environment,
-    service, prompt_name, cache, line, basis)
+    organisation, feature, customer_id, key_id, route, upstream, gpu_pool, purpose, service_tier, region,
+    environment, service, prompt_name, cache, line, basis)
 SETTINGS non_replicated_deduplication_window = 10000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS ledger_day_of_spans TO ledger_day AS
@@ -333,7 +350,7 @@ SELECT
     'span' AS source, multiIf(purpose = 'eval', 'evaluation', purpose = 'cache_check', 'cache_check', operation = 'embeddings', 'embedding',
         gpu_pool != '', 'gpu', 'api') AS category,
     organisation, team, feature, customer_id, key_id, route, if(response_model = '', request_model,
-    response_model) AS model, provider, upstream, gpu_pool, purpose, service_tier, environment, service,
+    response_model) AS model, provider, upstream, gpu_pool, purpose, service_tier, region, environment, service,
     prompt_name, cache,
     '' AS line,
     multiIf(cache IN ('exact', 'semantic'), 'cache', gpu_pool != '', 'gpu', cost_total IS NULL, 'unpriced', 'price') AS basis,
@@ -347,7 +364,10 @@ SELECT
     sum(toInt64(ifNull(spans.reasoning_tokens, 0))) AS reasoning_tokens,
     sum(toInt64(ifNull(spans.input_audio_tokens, 0))) AS input_audio_tokens,
     sum(toInt64(ifNull(spans.output_audio_tokens, 0))) AS output_audio_tokens,
+    sum(toInt64(ifNull(spans.input_image_tokens, 0))) AS input_image_tokens,
+    sum(toInt64(ifNull(spans.output_image_tokens, 0))) AS output_image_tokens,
     sum(toInt64(ifNull(spans.image_units, 0))) AS image_units,
+    sum(toInt64(ifNull(spans.web_searches, 0))) AS web_searches,
     toInt64(0) AS engine_ns,
     sum(toDecimal128(if(gpu_pool != '' AND cache NOT IN ('exact', 'semantic'), 0, ifNull(cost_total, 0)), 12)) AS cost,
     sum(toDecimal128(ifNull(cost_saved, 0), 12)) AS saved,
@@ -357,62 +377,65 @@ FROM spans
 WHERE billable
 GROUP BY project, day, known_day, source, category,
     organisation, team, feature, customer_id, key_id, route, model, provider, upstream, gpu_pool, purpose,
-    service_tier, environment, service, prompt_name, cache, line, basis;
+    service_tier, region, environment, service, prompt_name, cache, line, basis;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS ledger_day_of_repricings TO ledger_day AS
 SELECT
     project, toDate(start_time, 'UTC') AS day, toDate(time, 'UTC') AS known_day, 'reprice' AS source, category,
     organisation, team, feature, customer_id, key_id, route, model, provider, upstream, gpu_pool, purpose,
-    service_tier, environment, service, prompt_name, cache,
+    service_tier, region, environment, service, prompt_name, cache,
     '' AS line, 'price' AS basis,
     toInt64(0) AS calls, toInt64(0) AS errors,
     toInt64(countIf(new_cost IS NULL)) - toInt64(countIf(old_cost IS NULL)) AS unpriced,
     toInt64(0) AS unlisted, toInt64(0) AS input_tokens, toInt64(0) AS cache_read_tokens, toInt64(0) AS
     cache_write_tokens, toInt64(0) AS cache_write_1h_tokens, toInt64(0) AS output_tokens, toInt64(0) AS
     reasoning_tokens, toInt64(0) AS input_audio_tokens, toInt64(0) AS output_audio_tokens, toInt64(0) AS
-    image_units, toInt64(0) AS engine_ns,
+    input_image_tokens, toInt64(0) AS output_image_tokens, toInt64(0) AS image_units, toInt64(0) AS
+    web_searches, toInt64(0) AS engine_ns,
     sum(toDecimal128(ifNull(new_cost, 0), 12) - toDecimal128(ifNull(old_cost, 0), 12)) AS cost,
     sum(toDecimal128(ifNull(new_saved, 0), 12) - toDecimal128(ifNull(old_saved, 0), 12)) AS saved,
     toDecimal128(0, 12) AS list_cost, toDecimal128(0, 12) AS reported
 FROM repricings
 GROUP BY project, day, known_day, source, category,
     organisation, team, feature, customer_id, key_id, route, model, provider, upstream, gpu_pool, purpose,
-    service_tier, environment, service, prompt_name, cache, line, basis;
+    service_tier, region, environment, service, prompt_name, cache, line, basis;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS ledger_day_of_gpu_costs TO ledger_day AS
 SELECT
     project, toDate(time, 'UTC') AS day, toDate(known_at, 'UTC') AS known_day, 'gpu' AS source, category,
     organisation, team, feature, customer_id, key_id, route, model, provider, upstream, gpu_pool, purpose,
-    service_tier, environment, service, prompt_name, cache,
+    service_tier, region, environment, service, prompt_name, cache,
     line, basis,
     toInt64(0) AS calls, toInt64(0) AS errors, -sumIf(toInt64(sign), home) AS unpriced,
     sumIf(toInt64(sign), home AND isNull(gpu_costs.list_cost)) AS unlisted,
     toInt64(0) AS input_tokens, toInt64(0) AS cache_read_tokens, toInt64(0) AS cache_write_tokens, toInt64(0) AS
     cache_write_1h_tokens, toInt64(0) AS output_tokens, toInt64(0) AS reasoning_tokens, toInt64(0) AS
-    input_audio_tokens, toInt64(0) AS output_audio_tokens, toInt64(0) AS image_units,
+    input_audio_tokens, toInt64(0) AS output_audio_tokens, toInt64(0) AS input_image_tokens, toInt64(0) AS
+    output_image_tokens, toInt64(0) AS image_units, toInt64(0) AS web_searches,
     sum(toInt64(gpu_costs.engine_ns) * sign) AS engine_ns,
     sum(gpu_costs.cost * sign) AS cost, toDecimal128(0, 12) AS saved,
     sum(ifNull(gpu_costs.list_cost, 0) * sign) AS list_cost, toDecimal128(0, 12) AS reported
 FROM gpu_costs
 GROUP BY project, day, known_day, source, category,
     organisation, team, feature, customer_id, key_id, route, model, provider, upstream, gpu_pool, purpose,
-    service_tier, environment, service, prompt_name, cache, line, basis;
+    service_tier, region, environment, service, prompt_name, cache, line, basis;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS ledger_day_of_adjustments TO ledger_day AS
 SELECT
     project, toDate(time, 'UTC') AS day, toDate(known_at, 'UTC') AS known_day, 'adjustment' AS source, category,
     organisation, team, feature, customer_id, key_id, route, model, provider, upstream, gpu_pool, purpose,
-    service_tier, environment, service, prompt_name, cache,
+    service_tier, region, environment, service, prompt_name, cache,
     kind AS line, 'adjustment' AS basis,
     toInt64(0) AS calls, toInt64(0) AS errors, toInt64(0) AS unpriced, toInt64(0) AS unlisted, toInt64(0) AS
     input_tokens, toInt64(0) AS cache_read_tokens, toInt64(0) AS cache_write_tokens, toInt64(0) AS
     cache_write_1h_tokens, toInt64(0) AS output_tokens, toInt64(0) AS reasoning_tokens, toInt64(0) AS
-    input_audio_tokens, toInt64(0) AS output_audio_tokens, toInt64(0) AS image_units, toInt64(0) AS engine_ns,
+    input_audio_tokens, toInt64(0) AS output_audio_tokens, toInt64(0) AS input_image_tokens, toInt64(0) AS
+    output_image_tokens, toInt64(0) AS image_units, toInt64(0) AS web_searches, toInt64(0) AS engine_ns,
     sum(adjustments.cost) AS cost, toDecimal128(0, 12) AS saved, toDecimal128(0, 12) AS list_cost, toDecimal128(0, 12) AS reported
 FROM adjustments
 GROUP BY project, day, known_day, source, category,
     organisation, team, feature, customer_id, key_id, route, model, provider, upstream, gpu_pool, purpose,
-    service_tier, environment, service, prompt_name, cache, line, basis;
+    service_tier, region, environment, service, prompt_name, cache, line, basis;
 
 -- The older rollups follow a corrected price. Their counts have no sign: -1 is added as 2^64 - 1, which wraps.
 CREATE MATERIALIZED VIEW IF NOT EXISTS cost_hour_of_repricings TO cost_hour AS

@@ -49,7 +49,9 @@ def _head(answer: Answer, message: Json) -> None:
     answer.model = text(message.get("model"))
     usage = obj(message.get("usage"))
     answer.usage = merged(answer.usage, normalise(usage))
-    answer.service_tier = text(usage.get("service_tier"))
+    # Its fast mode is billed as a tier of its own.
+    answer.service_tier = "fast" if usage.get("speed") == "fast" else text(usage.get("service_tier"))
+    answer.region = text(usage.get("inference_geo"))
 
 
 def _block(answer: Answer, index: int, block: Json) -> EventKind:

@@ -51,6 +51,9 @@ def _final(answer: Answer, response: Json) -> None:
     answer.model = text(response.get("model")) or answer.model
     answer.service_tier = text(response.get("service_tier"))
     answer.usage = normalise(obj(response.get("usage"))) or answer.usage
+    searches = sum(item.get("type") == "web_search_call" for item in objects(response.get("output")))
+    if searches and answer.usage is not None:
+        answer.usage.web_searches = searches  # billed by the piece; its usage does not tell
     if error := obj(response.get("error")):
         answer.error = error
     status = text(response.get("status"))
