@@ -15,59 +15,15 @@ What is stored was counted first and stays counted. Within a batch the span that
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from spanledger.serving.usage import Usage
 from spanledger_collector.store.reads.known import LOOK_BACK_NS, Asked, Known
 
 from .rows import MODEL_OPERATIONS, Span, SpanKey
+from .tellings import Call, Shared, Tellings, depth
 
-SKEW_NS = 10**9
 _DAY_NS = 86_400 * 10**9
-_MAX_DEPTH = 200  # a chain of parents longer than this is a loop
-_MAX_PAIRS = 64  # spans of one trace or response id that are compared with each other
-
-
-@dataclass(slots=True)
-class Call:
-    """One telling of a model call."""
-
-    key: SpanKey
-    parent: bytes
-    model_names: tuple[str, str]
-    response_id: str
-    service: str
-    scope: str
-    start: int
-    end: int
-    totals: tuple[int | None, int | None]
-    stored: bool
-    billed: bool
-    detail: int = 0
-    span: Span | None = None
-    twin_scopes: set[str] = field(default_factory=set[str])
-
-    @property
-    def models(self) -> frozenset[str]:
-        """The model's names without a provider before a slash."""
-        return frozenset(name.lower().rpartition("/")[2] for name in self.model_names if name)
-
-    @property
-    def same_usage(self) -> tuple[object, ...]:
-        """What the tellings of rule 4 have in common."""
-        return (self.key[:2], self.totals)
-
-    @property
-    def twins(self) -> tuple[str, str, int | None, int | None]:
-        """What the tellings of rule 5 have in common."""
-        return (self.key[0], self.service, *self.totals)
-
-    @property
-    def trace(self) -> tuple[str, bytes]:
-        """Project and trace id."""
-        return self.key[:2]
 
 
 def asked(spans: Sequence[Span]) -> Asked:
@@ -84,9 +40,10 @@ def asked(spans: Sequence[Span]) -> Asked:
             continue
         # The inner telling of a call starts within the outer one, and is often stored first.
         moments.append(span.row["start_time"] + span.row["duration_ns"])
-        total_in, total_out = span.usage.input_total, span.usage.output_total
-        if "parent_span_id" not in span.row and total_in is not None and total_out is not None:
-            roots.add((span.row.get("scope", ""), total_in, total_out))
+        if "parent_span_id" not in span.row:
+            total_in, total_out = _totals(span)
+            if total_in is not None and total_out is not None:
+                roots.add((span.row.get("scope", ""), total_in, total_out))
     return Asked(
         projects={row["project"] for row in rows},
         traces={row["trace_id"] for row in rows},
@@ -101,16 +58,15 @@ def asked(spans: Sequence[Span]) -> Asked:
 def decide(spans: Sequence[Span], known: Iterable[Known]) -> int:
     """Set ``billable`` and ``billable_reason`` on every row; the answer counts the duplicates found."""
     known = list(known)
+    parents: dict[SpanKey, bytes] = {(k.project, k.trace_id, k.span_id): k.parent_span_id for k in known}
+    fresh: list[Span] = []
+    for span in spans:
+        parents[_key(span)] = span.row.get("parent_span_id", b"")
+        if _may_bill(span):
+            fresh.append(span)
     # What is stored and not billable was refused because of another, or was never a call of its own.
     stored = [_stored_call(row) for row in known if row.billable]
-    parents: dict[SpanKey, bytes] = {(k.project, k.trace_id, k.span_id): k.parent_span_id for k in known}
-    fresh: list[Call] = []
-    for span in spans:
-        row = span.row
-        parents[_key(span)] = row.get("parent_span_id", b"")
-        if _may_bill(span):
-            fresh.append(_fresh_call(span))
-    return _mark_duplicates(fresh, stored, parents)
+    return _mark_duplicates(_contested(fresh, stored), stored, parents)
 
 
 def _key(span: Span) -> SpanKey:
@@ -129,6 +85,11 @@ def _may_bill(span: Span) -> bool:
         return False
     row["billable"] = True
     return True
+
+
+def _totals(span: Span) -> tuple[int | None, int | None]:
+    usage = span.usage
+    return (None, None) if usage is None else (usage.input_total, usage.output_total)
 
 
 def _stored_call(row: Known) -> Call:
@@ -158,7 +119,7 @@ def _fresh_call(span: Span) -> Call:
         scope=row.get("scope", ""),
         start=row["start_time"],
         end=row["start_time"] + row["duration_ns"],
-        totals=(None, None) if usage is None else (usage.input_total, usage.output_total),
+        totals=_totals(span),
         stored=False,
         billed=True,
         detail=0 if usage is None else _detail(usage),
@@ -177,51 +138,47 @@ def _detail(usage: Usage) -> int:
     )
 
 
-class _Tellings:
-    """Calls compared so far, found again by what a second telling has in common with them."""
-
-    def __init__(self, parents: Mapping[SpanKey, bytes]) -> None:
-        self._parents = parents
-        self._answers: dict[tuple[str, str], list[Call]] = defaultdict(list)
-        self._traces: dict[tuple[object, ...], list[Call]] = defaultdict(list)
-        self._roots: dict[tuple[str, str, int | None, int | None], list[Call]] = defaultdict(list)
-
-    def add(self, call: Call) -> None:
-        """Compare later calls with this one too."""
-        groups = [self._traces[call.same_usage]]
-        if call.response_id:
-            groups.append(self._answers[call.key[0], call.response_id])
-        if not call.parent:
-            groups.append(self._roots[call.twins])
-        for group in groups:
-            if len(group) < _MAX_PAIRS:
-                group.append(call)
-
-    def duplicate(self, call: Call) -> str:
-        """Why this is a second telling of a call that counts already; empty when it is not."""
-        same_answer = self._answers.get((call.key[0], call.response_id), []) if call.response_id else []
-        if any(_one_answer(call, other, self._parents) for other in same_answer):
-            return "same_response_id"
-        for other in self._traces.get(call.same_usage, []):
-            if _alike(call, other) and _related(call, other, self._parents):
-                return "same_usage_in_ancestry"
-        if call.parent or None in call.totals:
-            return ""
-        for other in self._roots.get(call.twins, []):
-            if call.scope not in other.twin_scopes and _twins(call, other):
-                other.twin_scopes.add(call.scope)  # a second call of that instrumentation is another call
-                return "same_usage_at_the_same_time"
-        return ""
+def _contested(fresh: Sequence[Span], stored: Sequence[Call]) -> list[Call]:
+    """The fresh calls that have anything in common with another; most have nothing, and count."""
+    seen: set[Shared] = set()
+    shared: set[Shared] = set()
+    scopes: dict[Shared, str] = {}
+    for call in stored:
+        for what in (call.same_usage, call.same_answer):
+            if what is not None:
+                (shared if what in seen else seen).add(what)
+        if (twins := call.twins) is not None and scopes.setdefault(twins, call.scope) != call.scope:
+            shared.add(twins)
+    told = [(span, *_shared(span)) for span in fresh]
+    for span, usage, answer, twins in told:
+        (shared if usage in seen else seen).add(usage)
+        if answer is not None:
+            (shared if answer in seen else seen).add(answer)
+        if twins is not None:
+            scope = span.row.get("scope", "")
+            if scopes.setdefault(twins, scope) != scope:
+                shared.add(twins)
+    return [_fresh_call(span) for span, *keys in told if not shared.isdisjoint(keys)]
 
 
-def _mark_duplicates(fresh: list[Call], stored: list[Call], parents: Mapping[SpanKey, bytes]) -> int:
-    contested = _contested(fresh, stored)
-    tellings = _Tellings(parents)
+def _shared(span: Span) -> tuple[Shared, Shared | None, Shared | None]:
+    """``Call.same_usage``, ``.same_answer`` and ``.twins``, without making the call: most spans need none."""
+    row, totals = span.row, _totals(span)
+    project, answer = row["project"], row.get("response_id")
+    return (
+        (project, row["trace_id"], *totals),
+        (project, answer) if answer else None,
+        None if row.get("parent_span_id") else (project, row.get("service", ""), *totals),
+    )
+
+
+def _mark_duplicates(contested: list[Call], stored: list[Call], parents: Mapping[SpanKey, bytes]) -> int:
+    tellings = Tellings(parents)
     for call in stored:
         tellings.add(call)
     found = 0
     for call in sorted(
-        contested, key=lambda call: (-call.detail, -_depth(call, parents), call.start, call.key)
+        contested, key=lambda call: (-call.detail, -depth(call, parents), call.start, call.key)
     ):
         if reason := tellings.duplicate(call):
             _refuse(call, reason)
@@ -230,94 +187,8 @@ def _mark_duplicates(fresh: list[Call], stored: list[Call], parents: Mapping[Spa
     return found
 
 
-def _contested(fresh: list[Call], stored: list[Call]) -> list[Call]:
-    """The fresh calls that have anything in common with another; most have nothing, and count."""
-    seen: set[object] = set()
-    shared: set[object] = set()
-    scopes: dict[object, str] = {}
-    for call in [*stored, *fresh]:
-        for what in (call.same_usage, call.response_id and (call.key[0], call.response_id)):
-            (shared if what in seen else seen).add(what)
-        if not call.parent and scopes.setdefault(call.twins, call.scope) != call.scope:
-            shared.add(call.twins)
-    shared.discard("")  # no response id
-    return [
-        call
-        for call in fresh
-        if call.same_usage in shared
-        or (call.response_id and (call.key[0], call.response_id) in shared)
-        or (not call.parent and call.twins in shared)
-    ]
-
-
-def _twins(call: Call, other: Call) -> bool:
-    """Rule 5, for two calls with the same tokens."""
-    if call.scope == other.scope or not call.scope or not other.scope or call.trace == other.trace:
-        return False
-    if not other.billed or (call.response_id and other.response_id):
-        return False
-    within = call.start <= other.start and other.end <= call.end
-    around = other.start <= call.start and call.end <= other.end
-    return (within or around) and _same_model(call.models, other.models)
-
-
 def _refuse(call: Call, reason: str) -> None:
     call.billed = False
     if call.span is not None:
         call.span.row["billable"] = False
         call.span.row["billable_reason"] = reason
-
-
-def _one_answer(call: Call, other: Call, parents: Mapping[SpanKey, bytes]) -> bool:
-    """One response id tells one call, unless a stand-in server answers every call with the same id.
-
-    Then the two were not open at the same time, or one instrumentation told both, in traces of their own.
-    """
-    if call.trace == other.trace and _related(call, other, parents):
-        return True
-    if (
-        call.scope
-        and call.scope == other.scope
-        and (call.trace != other.trace or not _agree(call.totals, other.totals))
-    ):
-        return False
-    skew = 0 if call.scope == other.scope else SKEW_NS
-    return call.start <= other.end + skew and other.start <= call.end + skew
-
-
-def _alike(call: Call, other: Call) -> bool:
-    """The same model, as far as both tell; their tokens are the same already."""
-    return not call.models or not other.models or _same_model(call.models, other.models)
-
-
-def _same_model(left: frozenset[str], right: frozenset[str]) -> bool:
-    # gpt-4o and gpt-4o-2024-08-06 name one model; gpt-4o and gpt-4o-mini would too, but not with one usage.
-    return bool(left & right) or any(a.startswith(b) or b.startswith(a) for a in left for b in right)
-
-
-def _agree(left: tuple[int | None, int | None], right: tuple[int | None, int | None]) -> bool:
-    return all(a is None or b is None or a == b for a, b in zip(left, right, strict=True))
-
-
-def _related(call: Call, other: Call, parents: Mapping[SpanKey, bytes]) -> bool:
-    """Whether one is an ancestor of the other."""
-    return _is_above(call.key[2], other, parents) or _is_above(other.key[2], call, parents)
-
-
-def _is_above(ancestor: bytes, call: Call, parents: Mapping[SpanKey, bytes]) -> bool:
-    parent = call.parent
-    for _ in range(_MAX_DEPTH):
-        if not parent:
-            return False
-        if parent == ancestor:
-            return True
-        parent = parents.get((*call.trace, parent), b"")
-    return False
-
-
-def _depth(call: Call, parents: Mapping[SpanKey, bytes]) -> int:
-    depth, parent = 0, call.parent
-    while parent and depth < _MAX_DEPTH:
-        depth += 1
-        parent = parents.get((*call.trace, parent), b"")
-    return depth

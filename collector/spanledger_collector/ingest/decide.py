@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from spanledger_collector.store.arrow import Row
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.known import Known, known_spans
-from spanledger_collector.store.writes import Insert, Row, arrow_insert, dead_letter_insert
+from spanledger_collector.store.writes import Insert, arrow_insert, dead_letter_insert
 
 from . import billing
 from .metrics import Metrics

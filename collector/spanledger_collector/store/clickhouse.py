@@ -116,12 +116,12 @@ class Client(Protocol):
         self,
         table: str,
         column_names: Sequence[str] | None = None,
-        insert_block: bytes | str | None = None,
+        insert_block: bytes | memoryview | str | None = None,
         settings: Settings = None,
         fmt: str | None = None,
         compression: str | None = None,
     ) -> Summary:
-        """Insert bytes that are in one of ClickHouse's formats already."""
+        """Insert bytes that are in one of ClickHouse's formats already; a memoryview is sent without a copy."""
         ...
 
     def ping(self) -> bool:

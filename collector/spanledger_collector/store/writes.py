@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
-from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from spanledger.records import CallRecord, Score
-
+from .arrow import Row, bytes_of, pyarrow, record_batch, stream
 from .clickhouse import Client
-
-Row = Mapping[str, Any]
-
-_TIMES = frozenset({"start_time", "time", "created_at", "updated_at"})
 
 RETRYABLE_CODES = frozenset(
     {
@@ -56,7 +47,7 @@ class Insert:
     table: str
     columns: tuple[str, ...]
     token: str
-    body: bytes
+    body: bytes | memoryview
     rows: int
     probes: tuple[Probe, ...] = ()
 
@@ -67,21 +58,18 @@ def arrow_insert(table: str, rows: Sequence[Row], token: str) -> Insert:
     Raises:
         ValueError, TypeError, OverflowError: a value does not fit its column's type.
     """
-    columns = _columns(table)
-    filled = set[str]().union(*rows)
-    names = [name for name in columns if name in filled]
-    arrays = [columns[name](rows) for name in names]
-    return Insert(table, tuple(names), token, _stream(names, arrays), len(rows), _probes(table, rows))
+    names, body = record_batch(table, rows)
+    return Insert(table, names, token, body, len(rows), _probes(table, rows))
 
 
 def dead_letter_insert(rows: Sequence[Row], token: str) -> Insert:
     """An insert of ``dead_letters``: rows with ``project, time (ns), source, reason, message, payload``."""
-    pa = _pyarrow()
+    pa = pyarrow()
     arrays = [
         pa.array([row[name] for row in rows], pa.timestamp("ns", "UTC") if name == "time" else pa.string())
         for name in DEAD_LETTER_COLUMNS
     ]
-    body = _stream(list(DEAD_LETTER_COLUMNS), arrays)
+    body = stream(DEAD_LETTER_COLUMNS, arrays)
     return Insert("dead_letters", DEAD_LETTER_COLUMNS, token, body, len(rows), _probes("dead_letters", rows))
 
 
@@ -127,7 +115,11 @@ def send(client: Client, insert: Insert) -> None:
         "deduplicate_blocks_in_dependent_materialized_views": 1,
     }
     client.raw_insert(
-        insert.table, list(insert.columns), insert_block=insert.body, settings=settings, fmt="ArrowStream"
+        insert.table,
+        list(insert.columns),
+        insert_block=memoryview(insert.body),
+        settings=settings,
+        fmt="ArrowStream",
     )
     if missing := _missing(client, insert):
         raise NotStoredError(
@@ -137,7 +129,7 @@ def send(client: Client, insert: Insert) -> None:
 
 def halves(insert: Insert) -> list[Insert]:
     """The same rows as two inserts, to find the one that the engine refuses; none for a single row."""
-    pa = _pyarrow()
+    pa = pyarrow()
     if insert.rows < 2:
         return []
     with pa.ipc.open_stream(insert.body) as reader:
@@ -149,7 +141,7 @@ def halves(insert: Insert) -> list[Insert]:
             insert.table,
             insert.columns,
             f"{insert.token}.{side}",
-            _bytes_of(part),
+            bytes_of(part),
             part.num_rows,
             _probes(insert.table, _with_ns(part, _PROBED[insert.table])),
         )
@@ -161,7 +153,7 @@ def _with_ns(batch: Any, names: tuple[str, str]) -> list[Row]:
     """The columns that tell rows, with times as ns."""
     time, identity = names
     columns: dict[str, list[Any]] = {"project": batch.column("project").to_pylist()}
-    columns[time] = batch.column(time).cast(_pyarrow().int64()).to_pylist()
+    columns[time] = batch.column(time).cast(pyarrow().int64()).to_pylist()
     if identity:
         columns[identity] = batch.column(identity).to_pylist()
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -169,7 +161,7 @@ def _with_ns(batch: Any, names: tuple[str, str]) -> list[Row]:
 
 def content(insert: Insert) -> list[Row]:
     """The rows of an insert as plain values, for a person to read."""
-    pa = _pyarrow()
+    pa = pyarrow()
     with pa.ipc.open_stream(insert.body) as reader:
         table = reader.read_all()
     columns = [
@@ -184,74 +176,3 @@ def is_retryable(wrong: Exception) -> bool:
         return True
     code = wrong.code
     return not code or code in RETRYABLE_CODES
-
-
-def _pyarrow() -> Any:
-    """pyarrow, which has no types of its own, imported by those who insert only."""
-    return importlib.import_module("pyarrow")
-
-
-def _stream(names: list[str], arrays: list[Any]) -> bytes:
-    pa = _pyarrow()
-    return _bytes_of(pa.record_batch(arrays, names=names))
-
-
-def _bytes_of(batch: Any) -> bytes:
-    pa = _pyarrow()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
-
-
-_Build = Callable[[Sequence[Row]], Any]
-
-
-@cache
-def _columns(table: str) -> dict[str, _Build]:
-    """Builders of every column, from the row contract's own annotations."""
-    record = {"spans": CallRecord, "scores": Score}[table]
-    return {name: _builder(name, hint) for name, hint in get_type_hints(record).items()}
-
-
-def _builder(name: str, hint: Any) -> _Build:
-    arrow_type, default = _arrow_type(name, hint)
-    return lambda rows: _array([row.get(name, default) for row in rows], arrow_type)
-
-
-def _array(values: list[Any], arrow_type: Any) -> Any:
-    pa = _pyarrow()
-    if pa.types.is_map(arrow_type):
-        return pa.array([list(value.items()) for value in values], arrow_type)
-    try:
-        return pa.array(values, arrow_type)
-    except UnicodeEncodeError:  # a lone surrogate, which JSON can name and UTF-8 cannot hold
-        return pa.array([_clean(value) for value in values], arrow_type)
-
-
-def _clean(value: Any) -> Any:
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
-
-
-def _arrow_type(name: str, hint: Any) -> tuple[Any, Any]:
-    """The Arrow type of a field and what a row without it holds."""
-    pa = _pyarrow()
-    if name in _TIMES:
-        return pa.timestamp("ns", "UTC"), 0
-    nullable = get_origin(hint) in (Union, types.UnionType)
-    kind = next(arg for arg in get_args(hint) if arg is not type(None)) if nullable else hint
-    if get_origin(kind) is list:
-        return pa.list_(pa.string()), []
-    if get_origin(kind) is dict:
-        return pa.map_(pa.string(), pa.string()), {}
-    simple = {
-        bytes: (pa.binary(), b""),
-        bool: (pa.bool_(), False),
-        int: (pa.uint64() if name.endswith("_ns") else pa.int64(), 0),
-        float: (pa.float64(), 0.0),
-        Decimal: (pa.decimal128(18, 9), None),
-    }
-    arrow_type, default = simple.get(kind, (pa.string(), ""))
-    if name == "higher_is_better":
-        default = True
-    return arrow_type, None if nullable else default
