@@ -23,7 +23,9 @@ ScoreStatus = Literal[
 ]
 ScoreSource = Literal["eval", "human", "sdk", "api"]
 
-EventKind = Literal["alert", "route_switch", "budget_step", "config_change", "gate", "delivery"]
+EventKind = Literal[
+    "alert", "route_switch", "budget_step", "config_change", "gate", "delivery", "baseline", "silence",
+]  # fmt: skip
 Severity = Literal["info", "warning", "critical"]
 
 

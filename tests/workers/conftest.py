@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -80,10 +81,35 @@ class World:
         self.insert([retrieval, *spans] if contexts else spans)
         return trace, b"callcall"
 
-    def insert(self, rows: Sequence[CallRecord]) -> None:
-        """Write spans."""
+    def insert(self, rows: Sequence[CallRecord], inserted_at: int | None = None) -> None:
+        """Write spans; ``inserted_at`` (ns) says when that was, for tests with a clock of their own."""
         names = [entry.name for entry in fields(CallRecord)]
-        self.client.insert("spans", [[getattr(row, n) for n in names] for row in rows], column_names=names)
+        values = [[getattr(row, n) for n in names] for row in rows]
+        if inserted_at is not None:
+            stamp = datetime.fromtimestamp(inserted_at // 10**6 / 1e3, UTC)
+            names, values = [*names, "inserted_at"], [[*row, stamp] for row in values]
+        self.client.insert("spans", values, column_names=names)
+
+    def call(self, **more: Any) -> CallRecord:
+        """One billable answer of the route ``answers``, not stored yet."""
+        self._made += 1
+        given: dict[str, Any] = {
+            "project": "shop",
+            "trace_id": self._made.to_bytes(16),
+            "span_id": b"callcall",
+            "start_time": time.time_ns(),
+            "duration_ns": SECOND // 2,
+            "name": "chat",
+            "operation": "chat",
+            "kind": "client",
+            "billable": True,
+            "route": "answers",
+            "upstream": "openai",
+            "request_model": "gpt-4o",
+            "attempt": 1,
+            "cost_total": Decimal("0.001"),
+        }
+        return CallRecord(**(given | more))
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """The answer to a query."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -10,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
+
+from redis.exceptions import RedisError
 
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect
@@ -41,6 +44,7 @@ class Named(Generic[T]):
     name: str
     version: int
     document: T
+    time: int = 0  # when this version was stored, ns
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ class Documents:
             if row.kind == "evaluator":
                 made.rules.append(_rule(row, document))
                 continue
-            named: Named[Any] = Named(row.project, row.name, row.version, document)
+            named: Named[Any] = Named(row.project, row.name, row.version, document, row.time)
             lists: dict[str, list[Any]] = {
                 "route": made.routes,
                 "budget": made.budgets,
@@ -97,6 +101,12 @@ class Process:
     def redis(self) -> Memory:
         """Route state, budget counters, watermarks and locks."""
         return connect_memory(self.settings.redis_url)
+
+    def announce(self, project: str, kind: str, name: str) -> None:
+        """Say that a document changed: gateways look at once, and anyway within two seconds."""
+        message = {"kind": "registry", "project": project, "document": kind, "name": name}
+        with contextlib.suppress(RedisError):
+            self.redis.publish("spanledger:changes", json.dumps(message))
 
     @cached_property
     def runner(self) -> asyncio.Runner:

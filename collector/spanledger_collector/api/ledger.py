@@ -20,7 +20,9 @@ from .problems import Refusal
 
 router = APIRouter(prefix="/api", tags=["ledger"])
 
-EventKind = Literal["alert", "route_switch", "budget_step", "config_change", "gate"]
+EventKind = Literal[
+    "alert", "route_switch", "budget_step", "config_change", "gate", "delivery", "baseline", "silence"
+]
 STEPS_S = {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400}
 MAX_BUCKETS = 5_000
 
@@ -98,7 +100,7 @@ def list_events(
     store: Store,
     caller: Reader,
     window: Asked,
-    kind: Annotated[list[EventKind], Query(max_length=5)] = [],  # noqa: B006
+    kind: Annotated[list[EventKind], Query(max_length=8)] = [],  # noqa: B006
     severity: Word = "",
     subject: Word = "",
     state: Word = "",

@@ -28,7 +28,8 @@ from spanledger_dashboards.view import View
 
 KINDS = {
     "alert": "alerts", "route_switch": "route switches", "budget_step": "budget steps",
-    "config_change": "changed documents", "gate": "release gates",
+    "config_change": "changed documents", "gate": "release gates", "delivery": "deliveries", "baseline": "accepted baselines",
+    "silence": "silences",
 }  # fmt: skip
 LIMIT = 500
 

@@ -166,9 +166,10 @@ def _target(upstream: str, model: str, role: str, use: Served | None, view: View
 def _rule(document: Mapping[str, Any]) -> Component:
     quality: Mapping[str, Any] = document.get("quality") or {}
     cache: Mapping[str, Any] = document.get("cache") or {}
+    guards = _guards(quality)
     floor = (
-        f"{quality['score']} below {quality['floor']} over {duration(float(quality.get('window_s', 300)) * 1e9)}, from {quality.get('min_samples', 20)} samples"
-        if quality
+        f"{'; '.join(guards)}; a call within {duration(float(quality.get('window_s', 300)) * 1e9)}, from {quality.get('min_samples', 20)} samples"
+        if guards
         else "none: only failures move this route"
     )
     kept = (
@@ -177,6 +178,20 @@ def _rule(document: Mapping[str, Any]) -> Component:
         else "off"
     )
     return facts([("Moves to its fallback when", line(floor, 200)), ("Cache", kept)])
+
+
+def _guards(quality: Mapping[str, Any]) -> list[str]:
+    """What a route is held to, in words, as its document has it."""
+    short = [f"{quality['score']} below {quality['floor']}"] if quality.get("score") else []
+    return [*short, *(_guard(guard) for guard in quality.get("guards", ()))]
+
+
+def _guard(guard: Mapping[str, Any]) -> str:
+    metric = str(guard["metric"]).removeprefix("score:")
+    if "limit" in guard:
+        return f"{metric} worse than {guard['limit']}"
+    known = f"its baseline {guard['baseline']}" if "baseline" in guard else "its learned baseline"
+    return f"{metric} worse than {known}" + (f" by {guard['margin']}" if "margin" in guard else "")
 
 
 def _switches(view: View, own: Sequence[EventRow]) -> Component:

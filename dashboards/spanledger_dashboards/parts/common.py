@@ -38,7 +38,13 @@ def severity(name: str) -> Component:
     return badge(name, {"critical": "red", "warning": "amber"}.get(name, "blue"))
 
 
-_STATES = {"firing": "red", "resolved": "green", "fallback": "violet", "primary": "green"}
+_STATES = {
+    "firing": "red",
+    "resolved": "green",
+    "fallback": "violet",
+    "primary": "green",
+    "previous_prompt": "violet",
+}
 
 
 def state(name: str) -> Component | str:

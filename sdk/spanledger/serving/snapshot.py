@@ -99,10 +99,10 @@ class ShadowRule:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class QualityRule:
-    """When a route's primary counts as degraded: mean of ``score`` below ``floor`` in the window."""
+    """The part of a route's quality rule that a reader may want to show; the workers judge by the document."""
 
-    score: str
-    floor: float
+    score: str = ""
+    floor: float | None = None
     window_s: float = 300.0
     min_samples: int = 20
     cooldown_s: float = 60.0

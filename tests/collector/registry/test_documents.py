@@ -139,8 +139,13 @@ PAIRS: list[tuple[type[Document], type]] = [
     (finance.Price, snapshot.Price),
 ]
 WORKERS_ONLY: defaultdict[type[Document], set[str]] = defaultdict(
-    set[str], {serving.QualityRule: {"alpha", "max_switches_per_day", "mode"}}
-)
+    set[str],
+    {
+        serving.QualityRule: {
+            "alpha", "max_switches_per_day", "mode", "guards", "probe_share", "probe_usd_per_day",
+        }
+    },
+)  # fmt: skip
 """Fields that gateways have no use for."""
 
 

@@ -1,85 +1,74 @@
-"""What is known of a route's primary since the last change: scores as they are made in, a test's state out.
-
-The test is always valid: it may be looked at after every score, for as long as the route lives, and
-the chance that it ever calls out for nothing stays below its alpha.
-"""
+"""One guard's evidence at rest: observations since a moment in; a monitor, and how far it has looked, out."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any
 
-from spanledger_collector.store.reads.evaluation import TimedScore
-from spanledger_evaluators.stats.sequential import DropTest
+import numpy as np
 
-_BLOCK = 10  # scores between two beginnings of a bet: how soon a late drop is bet on afresh
+from .guards import Held, Observation
+from .monitor import Monitor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Scores of the primary so far. ``rising`` tests for "above the floor", else for "below" it.
+    """What is known of a guard since ``since`` (ns): only calls that started later count.
 
-    ``cursor`` is the newest ``created_at`` that was looked at; ``newest`` the latest values, the
-    oldest of them first, at most ``keep`` of them.
+    ``cursor``: up to when scores or calls were looked at; ``newest_at``: start of the newest call that counts;
+    ``ignored``: values outside 0..1. ``signature`` changes whenever evidence has to be collected afresh.
     """
 
-    floor: float
-    rising: bool
-    keep: int
+    monitor: Monitor
     since: int
     cursor: int
-    test: DropTest
-    newest: tuple[float, ...] = ()
+    signature: str
     newest_at: int = 0
     ignored: int = 0
-    signature: str = field(default="")
 
     @classmethod
-    def begun(cls, *, floor: float, rising: bool, keep: int, since: int, signature: str) -> Self:
-        """Nothing known yet; scores of calls that start at or after ``since`` will count."""
-        test = DropTest(1 - floor if rising else floor, block=_BLOCK)
-        return cls(
-            floor=floor, rising=rising, keep=keep, since=since, cursor=since, test=test, signature=signature
-        )
+    def begun(cls, held: Held, *, min_samples: int, since: int, signature: str) -> Evidence:
+        """Nothing known yet."""
+        return cls(monitor=Monitor(held.bound, min_samples), since=since, cursor=since, signature=signature)
 
-    def with_scores(self, scores: Sequence[TimedScore], cursor: int) -> Evidence:
-        """After more scores, in the order in which they were made; values outside 0..1 are counted and ignored."""
-        values = [score.value for score in scores if 0 <= score.value <= 1]
-        test = DropTest.restored(self.test.state()).add(
-            1 - value if self.rising else value for value in values
-        )
+    def with_observations(self, seen: Sequence[Observation], cursor: int) -> Evidence:
+        """After more observations, in the order in which they became known."""
+        valid = [one for one in seen if 0 <= one.x <= 1]
+        if not seen:
+            return replace(self, cursor=max(cursor, self.cursor))
+        monitor = Monitor.restored(self.monitor.state())
+        for one in valid:
+            monitor.step(np.array([one.x]), one.n)
         return replace(
             self,
-            cursor=cursor,
-            test=test,
-            newest=(*self.newest, *values)[-self.keep :],
-            newest_at=max([self.newest_at, *(score.time for score in scores)]),
-            ignored=self.ignored + len(scores) - len(values),
+            monitor=monitor,
+            cursor=max(cursor, self.cursor),
+            newest_at=max([self.newest_at, *(one.time for one in seen)]),
+            ignored=self.ignored + len(seen) - len(valid),
         )
 
     @property
     def samples(self) -> int:
-        """How many scores count."""
-        return self.test.n
+        """How many calls or scores count."""
+        return self.monitor.samples
 
-    @property
-    def recent_mean(self) -> float:
-        """Mean of the latest values; NaN for none."""
-        return sum(self.newest) / len(self.newest) if self.newest else float("nan")
+    def recent(self, wanted: int) -> float:
+        """Mean ``x`` of the latest samples; NaN for none."""
+        return float(self.monitor.recent(wanted)[0])
 
     def to_json(self) -> str:
         """Everything, for storage."""
-        values: dict[str, Any] = {
-            name: getattr(self, name) for name in self.__dataclass_fields__ if name != "test"
-        }
-        return json.dumps(values | {"test": self.test.state()})
+        names = ("since", "cursor", "signature", "newest_at", "ignored")
+        return json.dumps(
+            {name: getattr(self, name) for name in names} | {"monitor": self.monitor.state()},
+            separators=(",", ":"),
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Evidence:
         """What ``to_json`` wrote. Raises ValueError, KeyError or TypeError for anything else."""
         values: dict[str, Any] = json.loads(text)
-        test = DropTest.restored(values.pop("test"))
-        values["newest"] = tuple(values["newest"])
-        return cls(**values, test=test)
+        values["monitor"] = Monitor.restored(values["monitor"])
+        return cls(**values)

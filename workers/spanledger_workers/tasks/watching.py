@@ -12,8 +12,14 @@ from .telling import log_events
 @tick("watch", 3)
 def watch() -> Did:
     """Move routes whose primary's scores call for it."""
-    watched = watches([(row.project, row.name, row.document) for row in process.documents().routes])
-    loop = Loop(store=process.store, redis=process.redis, canary=process.settings.canary_share)
+    rows = process.documents().routes
+    watched = watches([(row.project, row.name, row.document) for row in rows], [row.time for row in rows])
+    loop = Loop(
+        store=process.store,
+        redis=process.redis,
+        canary=process.settings.canary_share,
+        announce=process.announce,
+    )
     told = loop.tick(watched, process.clock())
     log_events(told)
     return {"routes": len(watched), "events": len(told)}

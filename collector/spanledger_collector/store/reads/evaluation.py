@@ -256,7 +256,8 @@ def known_events(client: Client, *, project: str, event_ids: Sequence[str]) -> s
 
 _LAST_STATES = """
 SELECT subject, dedup_key, argMax(state, events.time) AS state, argMax(event_id, events.time) AS event_id,
-    toUnixTimestamp64Nano(max(events.time)) AS time, argMax(message, events.time) AS message
+    toUnixTimestamp64Nano(max(events.time)) AS time, argMax(message, events.time) AS message,
+    argMax(evidence, events.time) AS evidence
 FROM events WHERE project = {project:String} AND kind = {kind:String} GROUP BY subject, dedup_key
 """
 
@@ -271,6 +272,7 @@ class LastState:
     event_id: str
     time: int
     message: str
+    evidence: str
 
 
 def last_states(client: Client, *, project: str, kind: str) -> list[LastState]:
@@ -281,13 +283,13 @@ def last_states(client: Client, *, project: str, kind: str) -> list[LastState]:
 
 _SWITCHES = """
 SELECT countDistinct(event_id) AS n FROM events
-WHERE project = {project:String} AND kind = 'route_switch' AND subject = {route:String} AND state = 'fallback'
+WHERE project = {project:String} AND kind = 'route_switch' AND subject = {route:String} AND state IN ('fallback', 'previous_prompt')
     AND events.time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
 """
 
 
 def switches_since(client: Client, *, project: str, route: str, since: int) -> int:
-    """How often the route left its primary since then (ns)."""
+    """How often the route left its primary, or its prompt, since then (ns)."""
     return int(ask_one(client, _SWITCHES, {"project": project, "route": route, "since": since})["n"])
 
 

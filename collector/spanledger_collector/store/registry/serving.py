@@ -76,21 +76,84 @@ class ShadowRule(Document):
     rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1
 
 
-class QualityRule(Document):
-    """When a route's primary counts as degraded: ``score`` (0 to 1) proven to lie below ``floor`` on average.
+_GUARDED = r"score:.+|error_rate|cost_usd|(latency|ttft)_p\d{1,2}_s"
 
-    ``alpha`` is the chance that a primary at its floor is ever left without cause. ``mode``: ``dry_run``
-    only tells; ``primary`` and ``fallback`` hold the route there by hand.
+
+class Guard(Document):
+    """One metric of a route that must not get worse on its primary, and what is done when it does.
+
+    ``metric``: ``score:NAME`` (0 to 1), ``error_rate``, ``cost_usd`` (mean of a call), ``latency_p95_s`` or
+    ``ttft_p95_s`` (any percentile). The bound is ``limit`` where it is given; else ``baseline``, or what is learned
+    from the first ``baseline_samples`` of the primary, with ``margin`` as the loss that would be accepted: absolute
+    for scores and rates (0.05), as a share for seconds and USD (0.25).
     """
 
-    score: Text
-    floor: Annotated[float, Field(gt=0, lt=1)]
+    metric: Annotated[str, Field(pattern=rf"^({_GUARDED})$")]
+    limit: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    baseline: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    margin: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    baseline_samples: Annotated[int, Field(ge=50, le=10_000)] = 300
+    higher_is_better: bool = True
+    action: Literal["fallback", "previous_prompt", "alert"] = "fallback"
+    prompt: str = ""
+    label: str = "production"
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the metric lies in 0..1."""
+        return self.metric.startswith("score:") or self.metric == "error_rate"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.limit is not None and (self.baseline is not None or self.margin is not None):
+            raise ValueError("give either a limit, or a baseline and its margin")
+        if self.is_share and not all(0 <= value <= 1 for value in (self.limit or 0, self.baseline or 0)):
+            raise ValueError(f"limit and baseline of {self.metric} lie in 0 to 1")
+        if self.action == "previous_prompt" and not self.prompt:
+            raise ValueError('action "previous_prompt" needs the name of the prompt')
+        if not self.higher_is_better and not self.metric.startswith("score:"):
+            raise ValueError("only of a score can be said whether higher is better")
+        return self
+
+
+class QualityRule(Document):
+    """When a route's primary counts as degraded, and how it is left and probed.
+
+    ``score`` with ``floor`` is short for a guard ``{metric = "score:NAME", limit = floor}``. ``alpha`` is the chance
+    that a primary as good as its bounds allow is ever left without cause, over all guards together. ``mode``:
+    ``dry_run`` only tells; ``primary`` and ``fallback`` hold the route there by hand; ``frozen`` leaves it where it is.
+    While the route is on its fallback, ``probe_share`` of the calls go to the primary (the workers' default where it
+    is not given), until these cost ``probe_usd_per_day``.
+    """
+
+    score: str = ""
+    floor: Annotated[float | None, Field(gt=0, lt=1)] = None
+    guards: Annotated[list[Guard], Field(max_length=20)] = Field(default_factory=list[Guard])
     window_s: Positive = 300
     min_samples: Annotated[int, Field(ge=1)] = 20
     cooldown_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60
     alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     max_switches_per_day: Annotated[int, Field(ge=1)] = 6
-    mode: Literal["auto", "dry_run", "primary", "fallback"] = "auto"
+    mode: Literal["auto", "dry_run", "primary", "fallback", "frozen"] = "auto"
+    probe_share: Annotated[float | None, NoneWord, Field(ge=0, le=1, allow_inf_nan=False)] = None
+    probe_usd_per_day: Annotated[Money | None, NoneWord] = None
+
+    @property
+    def all_guards(self) -> list[Guard]:
+        """Every guard, the short form's first."""
+        short = [Guard(metric=f"score:{self.score}", limit=self.floor)] if self.score else []
+        return [*short, *self.guards]
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if bool(self.score) != (self.floor is not None):
+            raise ValueError("score and floor go together")
+        metrics = [guard.metric for guard in self.all_guards]
+        if not metrics:
+            raise ValueError("name a score and its floor, or guards")
+        if len(metrics) != len(set(metrics)):
+            raise ValueError("each metric may be guarded once")
+        return self
 
 
 class Route(Document):

@@ -1,0 +1,94 @@
+"""What a person decides about the loop and its alerts, as entries of the trail: small functions for pages and the API.
+
+Everything here is an event, so that it is history and audit too; workers read it from there.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+from spanledger.records import Event, EventKind
+
+from .clickhouse import Client
+from .writes_evaluation import insert_events
+
+
+def reset_baseline(client: Client, *, project: str, route: str, metric: str, author: str, now: int) -> Event:
+    """Let the loop learn a guard's baseline anew, from calls that start after ``now`` (ns)."""
+    return _tell(
+        client,
+        "baseline",
+        project=project,
+        subject=route,
+        time=now,
+        title=f"Baseline of {metric} on {route} is to be learned anew",
+        state="reset",
+        dedup_key=metric,
+        author=author,
+    )
+
+
+def accept_baseline(
+    client: Client,
+    *,
+    project: str,
+    route: str,
+    metric: str,
+    value: float,
+    targets: str,
+    author: str,
+    now: int,
+) -> Event:
+    """Accept a value as a guard's baseline by hand; ``targets`` as the newest baseline event names them."""
+    evidence: dict[str, object] = {
+        "metric": metric,
+        "value": value,
+        "worst": value,
+        "samples": 0,
+        "targets": targets,
+        "until": now,
+    }
+    return _tell(
+        client,
+        "baseline",
+        project=project,
+        subject=route,
+        time=now,
+        title=f"Baseline of {metric} on {route} accepted: {value:g}",
+        state="accepted",
+        dedup_key=metric,
+        author=author,
+        evidence=evidence,
+    )
+
+
+def _tell(
+    client: Client,
+    kind: EventKind,
+    *,
+    project: str,
+    subject: str,
+    time: int,
+    title: str,
+    state: str,
+    dedup_key: str,
+    author: str,
+    message: str = "",
+    evidence: dict[str, object] | None = None,
+) -> Event:
+    told = Event(
+        project=project,
+        event_id=str(uuid.uuid4()),
+        time=time,
+        kind=kind,
+        subject=subject,
+        title=title,
+        message=message,
+        evidence=json.dumps(evidence, sort_keys=True) if evidence else "",
+        dedup_key=dedup_key,
+        state=state,
+        author=author,
+    )
+    insert_events(client, [told])
+    return told
