@@ -20,7 +20,8 @@ from spanledger.serving.caching import (
 
 from . import metrics
 from .calls import Attempt, Call
-from .redis_link import RedisAwayError, RedisLink
+from .redis_link import RedisLink
+from .redis_wire import RedisAwayError
 
 _LARGEST = 4 << 20
 

@@ -175,10 +175,10 @@ class Gateway:
         )
         self.feed.read_disk()
         self.states.read_disk()
-        await self.feed.refresh(self.upstreams.internal)
+        await self.feed.refresh(self.upstreams)
         await self.states.refresh()
         wake = {"registry": self.feed.wake, "route": self.states.wake}
-        self._follow(self.feed.run(self.upstreams.internal))
+        self._follow(self.feed.run(self.upstreams))
         self._follow(self.states.run())
         self._follow(listen(self.link, wake))
         self._follow(self.ledger.run())

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from .http.exchange import DISCONNECT
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -79,29 +81,42 @@ async def send_json(send: Send, status: int, value: object, headers: Iterable[He
 class Watch:
     """Cancels the task it was made in when the caller goes away; a context manager.
 
-    uvicorn's ``send`` says nothing after a disconnect, so somebody must wait on ``receive`` beside it.
+    Our own server tells of it by a callback. Under another one somebody must wait on ``receive``, since ``send``
+    says nothing after a disconnect.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    __slots__ = ("_receive", "_subscribe", "_task", "_waiting", "gone")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
         self.gone = False
         self._receive = receive
+        self._subscribe: Callable[[Callable[[], None] | None], None] | None = scope.get("extensions", {}).get(
+            DISCONNECT
+        )
         self._task: asyncio.Task[Any] | None = None
-        self._watcher: asyncio.Task[None] | None = None
-        self._over = False
+        self._waiting: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Watch:
         self._task = asyncio.current_task()
-        self._watcher = asyncio.create_task(self._wait())
+        if self._subscribe is not None:
+            self._subscribe(self._left)
+        else:
+            self._waiting = asyncio.create_task(self._wait())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over = True
-        if self._watcher is not None:
-            self._watcher.cancel()
+        self._task = None
+        if self._subscribe is not None:
+            self._subscribe(None)
+        elif self._waiting is not None:
+            self._waiting.cancel()
 
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        if not self._over and self._task is not None:
+        self._left()
+
+    def _left(self) -> None:
+        if self._task is not None:
             self.gone = True
             self._task.cancel()

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import cast
 
-import aiohttp
 import orjson
 
 from spanledger import propagation
@@ -21,8 +20,10 @@ from spanledger.serving.snapshot import Upstream
 from spanledger.serving.translate import UntranslatableError, translation
 
 from .calls import Attempt, Call
+from .http.response import Response
 from .upstreams import AttemptFailed, Upstreams
 
+_LARGEST_ERROR = 1 << 18
 _LARGEST_HELD = 1 << 20  # bytes of a stream before its first content event
 
 
@@ -44,7 +45,7 @@ class Live:
     """
 
     attempt: Attempt
-    response: aiohttp.ClientResponse
+    response: Response
     relay: Relay
     held: bytes
     request_id: str
@@ -92,30 +93,31 @@ def wire_of(ask: Ask, upstream: Upstream | None) -> Wire:
     return "chat" if ask.endpoint == "messages" else ask.endpoint
 
 
-async def _open(upstreams: Upstreams, call: Call, attempt: Attempt, body: bytes) -> aiohttp.ClientResponse:
+async def _open(upstreams: Upstreams, call: Call, attempt: Attempt, body: bytes) -> Response:
     traceparent = propagation.format(call.trace_id, attempt.span_id, sampled=call.sampled)
     response = await upstreams.post(attempt.upstream, attempt.wire, body, call.headers, traceparent)
     if response.status == 200:
         return response
     try:
-        content = await response.content.read(1 << 16)
-    except (aiohttp.ClientError, OSError):
+        content = await response.read(_LARGEST_ERROR)
+    except OSError:
         content = b""
-    response.close()
-    retry_after = response.headers.get("retry-after", "")
+    finally:
+        response.release()
+    retry_after = response.header(b"retry-after")
     if response.status < 400:
         message = f"the provider answered with status {response.status}"
         raise AttemptFailed(Failure(reason="malformed", status=response.status, message=message))
     raise AttemptFailed(of_status(response.status, content, retry_after, _error_message(content)))
 
 
-async def _read_whole(attempt: Attempt, response: aiohttp.ClientResponse) -> Whole:
+async def _read_whole(attempt: Attempt, response: Response) -> Whole:
     try:
         body = await response.read()
-    except (aiohttp.ClientError, OSError) as wrong:
+    except OSError as wrong:
         raise AttemptFailed(Failure(reason="reset", message=f"the answer broke off: {wrong}")) from wrong
     finally:
-        response.close() if not response.content.at_eof() else response.release()
+        response.release()
     parsed = _json_object(body)
     error = chat.error_of(parsed) if attempt.wire != "responses" else None
     if error is not None:
@@ -129,7 +131,7 @@ async def _read_whole(attempt: Attempt, response: aiohttp.ClientResponse) -> Who
     return Whole(attempt, body, _request_id(response))
 
 
-async def _start_stream(call: Call, attempt: Attempt, response: aiohttp.ClientResponse) -> Live:
+async def _start_stream(call: Call, attempt: Attempt, response: Response) -> Live:
     """Read up to the first content event, so that whatever goes wrong before it can still fall back."""
     strip = attempt.wire == "chat" and not call.ask.wants_stream_usage
     wants_usage = call.ask.wants_stream_usage
@@ -141,13 +143,13 @@ async def _start_stream(call: Call, attempt: Attempt, response: aiohttp.ClientRe
     broken: BrokenStreamError | None = None
     try:
         while not relay.started:
-            data = await response.content.readany()
+            data = await response.readany()
             piece = relay.feed(data) if data else relay.close()
             held.append(piece)
             size += len(piece)
             if not data or size > _LARGEST_HELD:
                 break
-    except (BrokenStreamError, aiohttp.ClientError, OSError) as wrong:
+    except (BrokenStreamError, OSError) as wrong:
         response.close()
         if relay.started and isinstance(wrong, BrokenStreamError):
             broken = wrong
@@ -199,5 +201,5 @@ def _error_message(content: bytes) -> str:
     return text(error.get("message"))[:2000]
 
 
-def _request_id(response: aiohttp.ClientResponse) -> str:
-    return response.headers.get("x-request-id") or response.headers.get("request-id") or ""
+def _request_id(response: Response) -> str:
+    return response.header(b"x-request-id") or response.header(b"request-id")

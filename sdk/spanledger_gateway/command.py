@@ -12,6 +12,7 @@ import tempfile
 import uvicorn
 
 from . import hooks
+from .http.server import HttpProtocol
 from .settings import GatewaySettings, SettingsError, load
 
 
@@ -61,8 +62,9 @@ def _serve(settings: GatewaySettings) -> int:
             server_header=False,
             proxy_headers=False,
             loop="uvloop",
-            http="httptools",
+            http=HttpProtocol,
             ws="none",
+            timeout_keep_alive=75,  # longer than any client keeps an idle connection: it must never write into our closing
             backlog=4096,
         )
     finally:

@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from spanledger.serving.engine import Engine, read
 from spanledger.serving.snapshot import Snapshot, Upstream
 
 from . import metrics
-from .upstreams import AttemptFailed, Upstreams
+from .http.errors import HttpError
+from .upstreams import Upstreams
 
 logger = logging.getLogger("spanledger.gateway")
 
@@ -23,7 +22,7 @@ _EVERY_S = 1.0
 _AFTER_FAILURE_S = 10.0
 _STALE_S = 5.0
 _LARGEST = 8 << 20
-_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_LIMIT_S = 2.0
 
 
 @dataclass(slots=True)
@@ -76,13 +75,20 @@ class Engines:
         if now < look.next_at:
             return
         try:
-            text = await self._upstreams.text(upstream, metrics_url(upstream), _TIMEOUT, _LARGEST)
-        except (AttemptFailed, aiohttp.ClientError, OSError, TimeoutError) as wrong:
+            status, page = await self._upstreams.page(
+                metrics_url(upstream),
+                allow_private=upstream.allow_private,
+                limit_s=_LIMIT_S,
+                largest=_LARGEST,
+            )
+            if status != 200:
+                raise HttpError(f"it answered {status}")
+        except (OSError, TimeoutError) as wrong:
             look.next_at = now + _AFTER_FAILURE_S
             metrics.child(metrics.ENGINE_ERRORS, upstream.base_url).inc()
             logger.debug("no metrics of %s: %s", upstream.base_url, wrong)
             return
-        look.engine, look.at, look.sent = read(text), time.monotonic(), 0
+        look.engine, look.at, look.sent = read(page.decode("utf-8", "replace")), time.monotonic(), 0
 
 
 def metrics_url(upstream: Upstream) -> str:

@@ -8,13 +8,12 @@ import time
 from collections import deque
 from typing import Any, cast
 
-from redis.exceptions import NoScriptError
-
 from spanledger.serving.bookings import POLL_S, Booking, Knowledge, Verdict, refusal_of, unavailable
 from spanledger.serving.budgets import RESERVE, SETTLE, Applied
 
 from . import metrics
-from .redis_link import RedisAwayError, RedisLink, Script
+from .redis_link import RedisLink, Script
+from .redis_wire import RedisAwayError, UnknownScriptError
 
 _RESERVE, _SETTLE = Script(RESERVE), Script(SETTLE)
 _UNSETTLED = 10_000
@@ -105,9 +104,8 @@ class Ledger:
     async def _ask(self, keys: list[str], arguments: list[str | int]) -> list[int | bytes]:
         try:
             return cast(list[int | bytes], await self._link.script(_RESERVE, keys, arguments))
-        except RedisAwayError as wrong:
-            if not isinstance(wrong.__cause__, NoScriptError):
-                raise
+        except UnknownScriptError:
+            self._link.forget_scripts()
         return cast(list[int | bytes], await self._link.script(_RESERVE, keys, arguments))
 
     def _settle(self, booking: Booking, cost: int) -> None:
@@ -118,7 +116,10 @@ class Ledger:
 
     def _settled(self, booking: Booking, cost: int, future: asyncio.Future[Any]) -> None:
         self._settling.discard(future)
-        if future.cancelled() or future.exception() is not None:
+        wrong = None if future.cancelled() else future.exception()
+        if future.cancelled() or wrong is not None:
+            if isinstance(wrong, UnknownScriptError):
+                self._link.forget_scripts()
             metrics.child(metrics.REDIS_ERRORS, "settle").inc()
             if len(self._unsettled) == _UNSETTLED:
                 metrics.UNSETTLED.inc()

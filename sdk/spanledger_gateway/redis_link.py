@@ -1,30 +1,27 @@
-"""Redis commands of many requests in, few round trips out; errors are counted and never crash the gateway."""
+"""Redis commands of many requests in, few round trips out; errors are counted and never crash the gateway.
+
+While Redis is away every command fails at once, and one task tries to reach it again, so that no call waits for a
+dead or hanging Redis a second time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
-import hiredis
 from redis import exceptions
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from . import metrics
+from .redis_wire import Argument, RedisAwayError, Wire
 
-Argument = str | bytes | int | float
 REDIS_DOWN = (exceptions.RedisError, OSError, TimeoutError)
 
-_MAX_BATCH = 256
-# Its stub takes tuples of one item only.
-_pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
-
-
-class RedisAwayError(Exception):
-    """Redis did not answer; the message says why."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 
 
 class Script:
@@ -36,17 +33,17 @@ class Script:
 
 
 class RedisLink:
-    """Sends commands of concurrent requests together: one pipeline at a time, in the order of the calls."""
+    """Sends commands of concurrent requests together, in the order of the calls."""
 
     def __init__(self, url: str, timeout_s: float = 1.0) -> None:
         self.client: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
-            url, socket_connect_timeout=timeout_s, max_connections=8
+            url, socket_connect_timeout=timeout_s, max_connections=8, retry=Retry(NoBackoff(), 0)
         )
         self._timeout_s = timeout_s
-        self._connection: AbstractConnection | None = None
-        self._waiting: list[tuple[Sequence[Argument], asyncio.Future[Any]]] = []
-        self._running: asyncio.Task[None] | None = None
-        self._down_until = 0.0
+        self._wire: Wire | None = None
+        self._early: list[tuple[Sequence[Argument], asyncio.Future[Any]]] = []  # before the first connection
+        self._is_known_down = False
+        self._connecting: asyncio.Task[None] | None = None
         self._loaded: set[str] = set()  # scripts that this connection's Redis has seen
 
     async def call(self, *command: Argument) -> Any:
@@ -59,88 +56,94 @@ class RedisLink:
 
     def submit(self, *command: Argument) -> asyncio.Future[Any]:
         """Queue one command; its future holds the answer or ``RedisAwayError``. Order is kept."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        if loop.time() < self._down_until:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._wire is not None:
+            self._wire.submit(command, future)
+        elif self._is_known_down:
             future.set_exception(RedisAwayError("Redis is away"))
-            return future
-        self._waiting.append((command, future))
-        if self._running is None:
-            self._running = loop.create_task(self._run())
+        else:
+            self._early.append((command, future))
+            self._connect()
         return future
 
     def is_up(self) -> bool:
-        """Whether Redis is believed to answer; false for a moment after it did not."""
-        return asyncio.get_running_loop().time() >= self._down_until
+        """Whether Redis is believed to answer."""
+        return self._wire is not None
 
     def script(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]
     ) -> asyncio.Future[Any]:
-        """Queue a script; as ``submit``. Its text is sent only after Redis said that it does not know it."""
+        """Queue a script; as ``submit``. Its text is sent once a connection, and again where Redis forgot it."""
         known = script.sha in self._loaded
         head = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
         if not known:
             self._loaded.add(script.sha)
         return self.submit(*head, len(keys), *keys, *arguments)
 
+    def forget_scripts(self) -> None:
+        """Redis lost its scripts: send their text again."""
+        self._loaded.clear()
+
     async def close(self) -> None:
         """Let the connections go."""
-        if self._running is not None:
-            await asyncio.wait([self._running], timeout=1)
-        await self._hang_up()
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        wire, self._wire = self._wire, None
+        self._is_known_down = True
+        if wire is not None:
+            wire.close()
         await self.client.aclose()
 
-    async def _run(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:_MAX_BATCH], self._waiting[_MAX_BATCH:]
-            await self._send(batch)
-        self._running = None
+    def _connect(self) -> None:
+        if self._connecting is None:
+            self._connecting = asyncio.get_running_loop().create_task(self._reach())
 
-    async def _send(self, batch: list[tuple[Sequence[Argument], asyncio.Future[Any]]]) -> None:
-        answers: list[Any] = []
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._exchange([command for command, _ in batch], answers)
-        except REDIS_DOWN as away:
-            # A short rest, so that requests do not each wait for the same dead connection.
-            self._down_until = asyncio.get_running_loop().time() + 0.25
-            metrics.REDIS_UP.set(0)
-            answers += [away for _ in range(len(batch) - len(answers))]
-            await self._hang_up()
-        else:
-            metrics.REDIS_UP.set(1)
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():
-                continue
-            if isinstance(answer, Exception):
-                wrapped = RedisAwayError(str(answer) or type(answer).__name__)
-                wrapped.__cause__ = answer
-                future.set_exception(wrapped)
-            else:
-                future.set_result(answer)
-
-    async def _exchange(self, commands: list[Sequence[Argument]], answers: list[Any]) -> None:
-        """Write all commands at once, then read as many answers; a pipeline without its bookkeeping.
-
-        One time limit around all of it stands in for one a read.
-        """
-        connection = self._connection
-        if connection is None:
-            connection = await self.client.connection_pool.get_connection()
-            self._connection = connection
-        packed = [_pack(tuple(command)) for command in commands]
-        await connection.send_packed_command(b"".join(packed), check_health=False)
-        for _ in commands:
+    async def _reach(self) -> None:
+        """Try until Redis answers."""
+        pause = _FIRST_PAUSE_S
+        while True:
             try:
-                answers.append(await connection.read_response(disable_decoding=True, timeout=math.inf))
-            except exceptions.ResponseError as wrong:
-                if isinstance(wrong, exceptions.NoScriptError):
-                    self._loaded.clear()
-                answers.append(wrong)
+                async with asyncio.timeout(self._timeout_s):
+                    self._take(await self._greeted())
+                break
+            except REDIS_DOWN as away:
+                self._down(str(away) or type(away).__name__)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+        self._connecting = None
 
-    async def _hang_up(self) -> None:
-        self._loaded.clear()
-        connection, self._connection = self._connection, None
-        if connection is not None:
+    async def _greeted(self) -> asyncio.StreamWriter:
+        """A connection that the library opened: address, TLS, password, database and protocol as the URL says."""
+        pool: Any = self.client.connection_pool
+        connection = pool.make_connection()
+        try:
+            await connection.connect()
+            writer, connection._writer = connection._writer, None
+            return writer
+        except BaseException:
             await connection.disconnect(nowait=True)
-            await self.client.connection_pool.release(connection)
+            raise
+
+    def _take(self, writer: asyncio.StreamWriter) -> None:
+        self._loaded.clear()
+        self._wire = Wire(writer, self._timeout_s, self._lost)
+        self._is_known_down = False
+        metrics.REDIS_UP.set(1)
+        early, self._early = self._early, []
+        for command, future in early:
+            self._wire.submit(command, future)
+
+    def _down(self, reason: str) -> None:
+        self._is_known_down = True
+        metrics.REDIS_UP.set(0)
+        early, self._early = self._early, []
+        for _, future in early:
+            if not future.done():
+                future.set_exception(RedisAwayError(reason))
+
+    def _lost(self, wire: Wire, reason: str) -> None:
+        if self._wire is wire:
+            self._wire = None
+            self._down(reason)
+            self._connect()

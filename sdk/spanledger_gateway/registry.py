@@ -6,10 +6,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
-
-import aiohttp
 
 from spanledger.prices import PriceTable
 from spanledger.serving.budgets import BudgetBook
@@ -18,10 +15,13 @@ from spanledger.serving.snapshot import EMPTY, ProjectSnapshot, Snapshot, Snapsh
 
 from . import metrics
 from .settings import GatewaySettings
+from .upstreams import Upstreams
 
 logger = logging.getLogger("spanledger.gateway")
 
 _NO_PROJECT = ProjectSnapshot()
+_LIMIT_S = 5.0
+_LARGEST = 256 << 20
 
 
 class Registry:
@@ -90,39 +90,41 @@ class RegistryFeed:
         """Look at the collector now."""
         self._wake.set()
 
-    async def run(self, session: aiohttp.ClientSession) -> None:
+    async def run(self, upstreams: Upstreams) -> None:
         """Follow the collector until cancelled."""
         while True:
             self._wake.clear()
-            await self.refresh(session)
+            await self.refresh(upstreams)
             try:
                 await asyncio.wait_for(self._wake.wait(), self._settings.gateway_poll_s)
             except TimeoutError:
                 continue
 
-    async def refresh(self, session: aiohttp.ClientSession) -> None:
+    async def refresh(self, upstreams: Upstreams) -> None:
         """Ask the collector once; on any trouble the current snapshot stays."""
         try:
-            body = await self._fetch(session)
+            body = await self._fetch(upstreams)
             if body is not None:
                 self._take(body)
-        except (aiohttp.ClientError, OSError, TimeoutError, SnapshotError, ValueError) as wrong:
+        except (OSError, TimeoutError, SnapshotError, ValueError) as wrong:
             metrics.SNAPSHOT_ERRORS.inc()
             logger.debug("no snapshot from %s: %s", self._url, wrong)
 
-    async def _fetch(self, session: aiohttp.ClientSession) -> bytes | None:
-        headers: Mapping[str, str] = {
+    async def _fetch(self, upstreams: Upstreams) -> bytes | None:
+        headers = {
             "authorization": f"Bearer {self._settings.key}",
             "if-none-match": f'"{self.registry.snapshot.version}"',
         }
-        timeout = aiohttp.ClientTimeout(total=5)
-        async with session.get(self._url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
-            if answer.status == 304:
-                self.source = "collector"
-                return None
-            if answer.status != 200:
-                raise SnapshotError(f"the collector answered {answer.status}")
-            return await answer.read()
+        # The operator chose the collector's address, so it may be private.
+        status, body = await upstreams.page(
+            self._url, allow_private=True, limit_s=_LIMIT_S, largest=_LARGEST, headers=headers
+        )
+        if status == 304:
+            self.source = "collector"
+            return None
+        if status != 200:
+            raise SnapshotError(f"the collector answered {status}")
+        return body
 
     def _take(self, body: bytes) -> None:
         snapshot = Snapshot.from_json(body)

@@ -85,7 +85,7 @@ class Serving:
             key = authenticate(self._parts.registry(), headers)
             ask = parse(endpoint, await read_body(receive, self._parts.max_body))
             call = self._call(ask, key, headers, started)
-            with Watch(receive) as watch:
+            with Watch(scope, receive) as watch:
                 await self._serve(call, send, watch)
         except CallerGoneError:
             return

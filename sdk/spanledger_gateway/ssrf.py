@@ -6,9 +6,6 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
-
 
 class ForbiddenAddressError(OSError):
     """The address is private, link-local or otherwise not on the public internet."""
@@ -56,26 +53,13 @@ def _literal(host: str) -> str | None:
         return None
 
 
-class PublicResolver(AbstractResolver):
-    """Resolves names and refuses those that lead to an address that is not public."""
+def check_address(host: str, address: str) -> None:
+    """Check an address that a name was resolved to, before it is connected to.
 
-    def __init__(self) -> None:
-        self._inner = ThreadedResolver()
-
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        """Addresses of the name.
-
-        Raises:
-            ForbiddenAddressError: one of them is not public.
-        """
-        found = await self._inner.resolve(host, port, family)  # pyright: ignore[reportArgumentType]
-        for result in found:
-            if not is_public(result["host"]):
-                raise ForbiddenAddressError(
-                    f"{host} resolves to {result['host']}, which is not public; set allow_private on the upstream"
-                )
-        return found
-
-    async def close(self) -> None:
-        """Nothing to let go."""
-        await self._inner.close()
+    Raises:
+        ForbiddenAddressError: it is not public.
+    """
+    if not is_public(address):
+        raise ForbiddenAddressError(
+            f"{host} resolves to {address}, which is not public; set allow_private on the upstream"
+        )

@@ -14,7 +14,8 @@ from redis.asyncio.client import PubSub
 from spanledger.serving.routing import PRIMARY, RouteState
 
 from . import metrics
-from .redis_link import REDIS_DOWN, RedisAwayError, RedisLink
+from .redis_link import REDIS_DOWN, RedisLink
+from .redis_wire import RedisAwayError
 
 logger = logging.getLogger("spanledger.gateway")
 

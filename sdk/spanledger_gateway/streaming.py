@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import aiohttp
-
 from spanledger.serving.relay import BrokenStreamError
 
 from .asgi import Message, Send
 from .asking import Live
+from .http.response import Response
 
 _IDLE_CHECKS = 4  # a stalled stream is noticed within a quarter of its limit
 
@@ -20,8 +19,8 @@ async def pump(live: Live, send: Send) -> None:
     Raises:
         BrokenStreamError: it broke off, stalled, or carried an error.
     """
-    content, relay = live.response.content, live.relay
-    with Stall(live.response, live.attempt.upstream.first_token_timeout_s) as stall:
+    response, relay = live.response, live.relay
+    with Stall(response, live.attempt.upstream.first_token_timeout_s) as stall:
         out = live.held
         if live.broken is not None:
             live.broken.pending = out + live.broken.pending
@@ -30,8 +29,8 @@ async def pump(live: Live, send: Send) -> None:
             if out:
                 await send({"type": "http.response.body", "body": out, "more_body": True})
             try:
-                data = await content.readany()
-            except (aiohttp.ClientError, OSError) as wrong:
+                data = await response.readany()
+            except OSError as wrong:
                 reason = (
                     "the provider's stream stalled" if stall.stalled else f"the stream broke off: {wrong}"
                 )
@@ -67,19 +66,20 @@ async def let_go(live: Live) -> None:
     """Give the connection back when the provider's last bytes are there or about to come; else close it."""
     response = live.response
     try:
-        if live.relay.answer.ended and not response.content.at_eof():
+        if live.relay.answer.ended and not response.at_end:
             async with asyncio.timeout(0.2):
-                await response.content.readany()
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        pass
+                while await response.readany():
+                    pass
+    except (OSError, TimeoutError):
+        response.close()
     finally:
-        response.release() if response.content.at_eof() else response.close()
+        response.release()
 
 
 class Stall:
     """Closes a response when nothing arrives for too long; one timer a stream, not one a chunk."""
 
-    def __init__(self, response: aiohttp.ClientResponse, limit_s: float) -> None:
+    def __init__(self, response: Response, limit_s: float) -> None:
         self.active = True
         self.stalled = False
         self._response = response

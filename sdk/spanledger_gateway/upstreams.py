@@ -1,21 +1,22 @@
-"""One request for one upstream in, its open answer out; connections are pooled and addresses guarded."""
+"""One request for one upstream in, its open answer out: where it goes, which headers go with it, what went wrong."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from urllib.parse import urlsplit
-
-import aiohttp
-from aiohttp.abc import AbstractResolver
-from yarl import URL
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit
 
 from spanledger.serving.asks import Wire
 from spanledger.serving.failures import Failure
 from spanledger.serving.snapshot import Upstream
 
-from .ssrf import ForbiddenAddressError, PublicResolver, check_url
+from .http.client import Client, Origin
+from .http.errors import ConnectError
+from .http.response import Response
+from .ssrf import ForbiddenAddressError, check_address, check_url
 
 PATHS: dict[Wire, str] = {
     "chat": "chat/completions",
@@ -23,12 +24,11 @@ PATHS: dict[Wire, str] = {
     "embeddings": "embeddings",
     "messages": "messages",
 }
-ANTHROPIC_VERSION = "2023-06-01"
+ANTHROPIC_VERSION = b"2023-06-01"
 PASSED_ON = ("openai-beta", "anthropic-beta", "anthropic-version")
 """Headers of a caller that reach a provider. Everything else (keys, cookies, addresses) stays here."""
 
-# Shorter than uvicorn's five seconds, which vLLM keeps, so that we never write into a connection being closed.
-_KEEP_ALIVE_S = 4.0
+_PORTS = {"http": 80, "https": 443}
 
 
 class AttemptFailed(Exception):
@@ -39,124 +39,132 @@ class AttemptFailed(Exception):
         self.failure = failure
 
 
+class Place(NamedTuple):
+    """A URL, ready to be asked: the connection's end, and the request's target with the headers every request has."""
+
+    origin: Origin
+    target: bytes
+    host: bytes
+
+
 class Upstreams:
-    """Opens requests. Upstreams that may be private use other connections than those that may not."""
+    """Opens requests."""
 
     def __init__(self, connect_timeout_s: float) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
-        self._any = _session(timeout, None)
-        self._public = _session(timeout, PublicResolver())
-
-    @property
-    def internal(self) -> aiohttp.ClientSession:
-        """Connections to the collector and to engines' metrics, whose addresses an operator chose."""
-        return self._any
+        self._client = Client(connect_timeout_s, check_address)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._any.close()
-        await self._public.close()
+        await self._client.close()
 
     async def post(
         self, upstream: Upstream, wire: Wire, body: bytes, caller: Mapping[str, str], traceparent: str
-    ) -> aiohttp.ClientResponse:
+    ) -> Response:
         """Send the request; the answer's head has arrived on return. The caller releases or closes it.
 
         Raises:
             AttemptFailed: no connection, a connection that broke, or an upstream that cannot be called.
         """
-        headers = _headers(upstream, wire, caller)
-        if upstream.protocol == "vllm":
-            headers["traceparent"] = traceparent
-        session = self._any if upstream.allow_private else self._public
         try:
-            url = url_of(upstream.base_url, PATHS[wire], upstream.allow_private)
-            return await session.post(url, data=body, headers=headers, allow_redirects=False)
+            place = place_of(upstream.base_url, PATHS[wire], upstream.allow_private)
+            lines = [*_headers(upstream, wire, caller), b"content-length: %d" % len(body)]
+            if upstream.protocol == "vllm":
+                lines.append(b"traceparent: " + traceparent.encode())
+            return await self._client.send(place.origin, _request(b"POST", place, lines) + body)
         except ForbiddenAddressError as forbidden:
             raise AttemptFailed(Failure(reason="unusable", message=str(forbidden))) from forbidden
-        except aiohttp.ClientConnectorError as wrong:
-            if isinstance(wrong.os_error, ForbiddenAddressError):
-                raise AttemptFailed(Failure(reason="unusable", message=str(wrong.os_error))) from wrong
+        except ConnectError as wrong:
             raise AttemptFailed(Failure(reason="connect", message=str(wrong))) from wrong
-        except aiohttp.ConnectionTimeoutError as wrong:
-            raise AttemptFailed(Failure(reason="connect", message="connecting took too long")) from wrong
-        except (aiohttp.ClientError, OSError) as wrong:
+        except OSError as wrong:
             raise AttemptFailed(
                 Failure(reason="reset", message=str(wrong) or type(wrong).__name__)
             ) from wrong
 
-    async def text(self, upstream: Upstream, url: str, timeout: aiohttp.ClientTimeout, largest: int) -> str:
-        """A page of the upstream, such as its metrics; what ``largest`` bytes do not hold is cut off.
+    async def page(
+        self, url: str, *, allow_private: bool, limit_s: float, largest: int, headers: Mapping[str, str] = {}
+    ) -> tuple[int, bytes]:
+        """Status and body of a page, such as an engine's metrics; redirects are not followed.
 
         Raises:
-            AttemptFailed: the address may not be called, or the answer is not 200.
-            aiohttp.ClientError, OSError, TimeoutError: it cannot be reached.
+            OSError, TimeoutError: it cannot be reached, may not be called, or is larger than ``largest`` bytes.
         """
-        check_url(url, upstream.allow_private)
-        session = self._any if upstream.allow_private else self._public
-        async with session.get(url, timeout=timeout, allow_redirects=False) as answer:
-            if answer.status != 200:
-                raise AttemptFailed(Failure(reason="status", status=answer.status, message="no page"))
-            parts: list[bytes] = []
-            async for part in answer.content.iter_any():
-                parts.append(part)
-                largest -= len(part)
-                if largest < 0:
-                    break
-            return b"".join(parts).decode("utf-8", "replace")
-
-
-def _session(timeout: aiohttp.ClientTimeout, resolver: AbstractResolver | None) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(
-        limit=0,
-        ttl_dns_cache=30,
-        keepalive_timeout=_KEEP_ALIVE_S,
-        resolver=resolver,
-        enable_cleanup_closed=False,
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        timeout=timeout,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"user-agent": "spanledger-gateway", "accept-encoding": "identity"},
-        read_bufsize=1 << 18,
-    )
+        async with asyncio.timeout(limit_s):
+            place = place_of(url, "", allow_private)
+            lines = [f"{name}: {value}".encode("latin-1") for name, value in headers.items()]
+            response = await self._client.send(place.origin, _request(b"GET", place, lines))
+            try:
+                return response.status, await response.read(largest)
+            finally:
+                response.release()
 
 
 @lru_cache(maxsize=1024)
-def url_of(base_url: str, path: str, allow_private: bool) -> URL:
-    """Where to post: under the base URL, or under its ``/v1`` when it names no path.
+def place_of(base_url: str, path: str, allow_private: bool) -> Place:
+    """Where to ask: the path under the base URL, or under its ``/v1`` when it names no path. No path: the URL itself.
 
     Raises:
         ForbiddenAddressError: the gateway may not call that address.
     """
     check_url(base_url, allow_private)
-    base = base_url.rstrip("/")
-    if not urlsplit(base).path:
-        base += "/v1"
-    return URL(f"{base}/{path}")
+    parts = urlsplit(base_url)
+    try:
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+        port = parts.port or _PORTS[parts.scheme]
+    except ValueError as wrong:
+        raise ForbiddenAddressError(f"{base_url!r} is no address: {wrong}") from wrong
+    base = parts.path.rstrip("/")
+    full = f"{base or '/v1'}/{path}" if path else parts.path or "/"
+    target = quote(full, safe="/:@!$&'()*+,;=~%-._") + (f"?{parts.query}" if parts.query else "")
+    named = f"[{host}]" if ":" in host else host
+    shown = named if port == _PORTS[parts.scheme] else f"{named}:{port}"
+    return Place(
+        Origin(parts.scheme, host, port, not allow_private), target.encode("ascii"), shown.encode("ascii")
+    )
 
 
-def _headers(upstream: Upstream, wire: Wire, caller: Mapping[str, str]) -> dict[str, str]:
-    headers = {"content-type": "application/json"}
+def _request(method: bytes, place: Place, lines: list[bytes]) -> bytes:
+    """The head of a request.
+
+    Raises:
+        AttemptFailed: a header's value (a key, say) holds a line break.
+    """
+    head = b"\r\n".join(
+        (
+            b"%b %b HTTP/1.1" % (method, place.target),
+            b"host: " + place.host,
+            b"user-agent: spanledger-gateway",
+            b"accept-encoding: identity",
+            *lines,
+        )
+    )
+    if head.count(b"\n") != len(lines) + 3:
+        raise AttemptFailed(Failure(reason="unusable", message="a header's value holds a line break"))
+    return head + b"\r\n\r\n"
+
+
+def _headers(upstream: Upstream, wire: Wire, caller: Mapping[str, str]) -> list[bytes]:
+    lines = [b"content-type: application/json"]
     for name in PASSED_ON:
         if (value := caller.get(name)) and name.startswith("anthropic") == (wire == "messages"):
-            headers[name] = value
+            lines.append(f"{name}: {value}".encode("latin-1"))
     key = _key(upstream)
     if wire == "messages":
-        headers.setdefault("anthropic-version", ANTHROPIC_VERSION)
+        if "anthropic-version" not in caller:
+            lines.append(b"anthropic-version: " + ANTHROPIC_VERSION)
         if key:
-            headers["x-api-key"] = key
+            lines.append(f"x-api-key: {key}".encode("latin-1"))
     elif key:
-        headers["authorization"] = f"Bearer {key}"
-    return headers
+        lines.append(f"authorization: Bearer {key}".encode("latin-1"))
+    return lines
 
 
 def _key(upstream: Upstream) -> str:
     if not upstream.key_env:
         return ""
-    key = os.environ.get(upstream.key_env, "")
-    if not key:
+    key = os.environ.get(upstream.key_env, "").strip()
+    if not key or not key.isascii():
         message = f"the environment variable {upstream.key_env}, which holds the upstream's key, is not set"
+        if key:
+            message = f"the environment variable {upstream.key_env} holds no key: it is not ASCII"
         raise AttemptFailed(Failure(reason="unusable", message=message))
     return key

