@@ -22,7 +22,7 @@ from .ingest.lease import RedisLease
 from .ingest.metrics import Metrics
 from .ingest.pricing import PriceBook
 from .ingest.receive import Receiver
-from .ingest.redact import NoRedaction
+from .ingest.redact import Rules
 from .ingest.spool import Spool
 from .ingest.writer import Writer
 from .settings import CollectorSettings
@@ -83,7 +83,7 @@ class Collector:
         prices = PriceBook(self.registry)
         self.receiver = Receiver(self.keys, self.spool, self.metrics, settings.ingest_max_bytes)
         lease = RedisLease(broker, store.database, self.metrics.unasked.inc)
-        self._writer = Writer(self.spool, self._client, prices, NoRedaction(), self.metrics, lease)
+        self._writer = Writer(self.spool, self._client, prices, Rules(self.registry), self.metrics, lease)
         self._retention = RetentionKeeper(self._client, self.registry, store.cluster)
         self._stopping = threading.Event()
         self._starter = threading.Thread(target=self._start_store, name="collector-start", daemon=True)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
-from spanledger_collector.store.arrow import Row
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.known import Known, known_spans
 from spanledger_collector.store.writes import Insert, arrow_insert, dead_letter_insert
@@ -17,8 +15,8 @@ from spanledger_collector.store.writes import Insert, arrow_insert, dead_letter_
 from . import billing
 from .metrics import Metrics
 from .pricing import PriceBook, price
-from .redact import Redactor
-from .rows import Batch, Span
+from .redact import Rules
+from .rows import Batch, Row, Span
 from .unpack import Letters
 
 INSERT_ROWS = 20_000
@@ -28,12 +26,16 @@ _UNFIT = (ValueError, TypeError, OverflowError)  # pyarrow's own errors are kind
 class Decider:
     """Decides on one batch after the other, in one thread."""
 
-    def __init__(self, client: Client, prices: PriceBook, redactor: Redactor, metrics: Metrics) -> None:
+    def __init__(self, client: Client, prices: PriceBook, rules: Rules, metrics: Metrics) -> None:
         self._client, self._prices = client, prices
-        self._redactor, self._metrics = redactor, metrics
+        self._rules, self._metrics = rules, metrics
 
     def known(self, batch: Batch) -> list[Known]:
-        """What the store holds of the batch's traces and calls; raises the store's errors."""
+        """What the store holds of the batch's traces and calls; raises the store's errors.
+
+        Rules of redaction are read first: without them nothing may be stored.
+        """
+        self._rules.refresh()
         return known_spans(self._client, billing.asked(batch.spans)) if batch.spans else []
 
     def inserts(
@@ -42,6 +44,9 @@ class Decider:
         """The inserts of a batch, and when its new spans ended (ns). Changes its rows: call it once for a batch."""
         self._prices.refresh()
         rows = self._finish(self._fresh(batch.spans, known))
+        self._redact(rows)
+        self._redact(batch.scores)
+        letters.withhold(self._rules.has_rules)
         inserts = [
             *self._chunks("spans", rows, token, letters),
             *self._chunks("scores", batch.scores, token, letters),
@@ -65,17 +70,19 @@ class Decider:
         self._metrics.repeated.inc(billing.decide(fresh, known))
         return fresh
 
-    def _finish(self, spans: Sequence[Span]) -> list[dict[str, Any]]:
-        by_project: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    def _finish(self, spans: Sequence[Span]) -> list[Row]:
         unpriced = 0
         for span in spans:
-            row = span.row
-            unpriced += not price(span, self._prices.table(row["project"]))
-            by_project[row["project"]].append(row)
+            unpriced += not price(span, self._prices.table(span.row["project"]))
         self._metrics.unpriced.inc(unpriced)
-        for project, rows in by_project.items():
-            self._metrics.redacted.inc(self._redactor.redact(project, rows))
         return [span.row for span in spans]
+
+    def _redact(self, rows: Sequence[Row]) -> None:
+        by_project: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_project[row["project"]].append(row)
+        for project, mine in by_project.items():
+            self._metrics.redacted.inc(self._rules.redact(project, mine))
 
     def _chunks(self, table: str, rows: Sequence[Row], token: str, letters: Letters) -> list[Insert]:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -12,12 +11,13 @@ from .errors import Refused
 from .logs import merge_contents, normalise_logs
 from .metrics import Metrics
 from .normalise import normalise
-from .rows import Batch, Tenancy
+from .rows import Batch, Row, Tenancy
 from .spool import Record, Segment
 from .wire import inflate
 
 _INFLATED_LIMIT = 1 << 31  # the limit held when the request was accepted
 _MESSAGE_LENGTH = 2000
+WITHHELD = "payload withheld: the project redacts its content, and this could not be"
 
 
 class Letters:
@@ -26,7 +26,7 @@ class Letters:
     def __init__(self, metrics: Metrics, clock: Callable[[], int] = time.time_ns) -> None:
         """``clock`` gives ns since the epoch."""
         self._metrics, self._clock = metrics, clock
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[Row] = []
 
     def add(self, project: str, reason: str, message: str, payload: bytes) -> None:
         """Set one thing aside, and count it."""
@@ -41,6 +41,13 @@ class Letters:
                 "payload": payload.hex(),
             }
         )
+
+    def withhold(self, redacts: Callable[[str], bool]) -> None:
+        """Take the bytes, which nobody redacted, out of the letters of projects whose content is redacted."""
+        for row in self.rows:
+            if redacts(row["project"]) and row["payload"]:
+                row["payload"] = ""
+                row["message"] += f" ({WITHHELD})"
 
 
 def unpack(segment: Segment, letters: Letters) -> Batch:

@@ -14,7 +14,7 @@ import orjson
 
 from .attributes import Value, text
 
-U8, U32, U64, I64 = 2**8 - 1, 2**32 - 1, 2**64 - 1, 2**63 - 1
+U8, U16, U32, U64, I64 = 2**8 - 1, 2**16 - 1, 2**32 - 1, 2**64 - 1, 2**63 - 1
 _LONGEST_S = 1e9  # thirty years: no call takes longer
 _MONEY_LIMIT = Decimal(10) ** 9
 _MAX_LABEL = 512  # bytes of a name-like column; anything longer is no name
@@ -174,6 +174,7 @@ COLUMNS: dict[str, Callable[[Value], object]] = {
     **dict.fromkeys(["streaming", "usage_estimated"], flag),
     **dict.fromkeys(["cost_saved", "cost_reported"], money),
     "attempt": _up_to(U8),
+    "redactions": _up_to(U16),
     "prompt_version": whole,
     "seed": lambda value: whole(value, I64, -I64 - 1),
     "tags": strings,

@@ -34,7 +34,7 @@ from .decide import Decider
 from .lease import Alone, Lease
 from .metrics import Metrics
 from .pricing import PriceBook, warm_up
-from .redact import Redactor
+from .redact import Rules
 from .rows import Batch
 from .spool import Segment, Spool
 from .unpack import Letters, unpack
@@ -70,14 +70,14 @@ class Writer:
         spool: Spool,
         client: Client,
         prices: PriceBook,
-        redactor: Redactor,
+        rules: Rules,
         metrics: Metrics,
         lease: Lease | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """``client`` writes and reads the store; ``clock`` gives ns since the epoch."""
         self._spool, self._client, self._metrics, self._clock = spool, client, metrics, clock
-        self._decider = Decider(client, prices, redactor, metrics)
+        self._decider = Decider(client, prices, rules, metrics)
         self._lease = lease or Alone()
         self._stop = threading.Event()
         self._ahead: queue.Queue[tuple[Segment, Unpacked | None]] = queue.Queue(maxsize=1)

@@ -18,7 +18,7 @@ import pytest
 from spanledger_collector.ingest.lease import Lease
 from spanledger_collector.ingest.metrics import Metrics
 from spanledger_collector.ingest.pricing import PriceBook
-from spanledger_collector.ingest.redact import NoRedaction
+from spanledger_collector.ingest.redact import Rules
 from spanledger_collector.ingest.spool import Record, Spool
 from spanledger_collector.ingest.writer import Writer
 from spanledger_collector.store.clickhouse import Client
@@ -174,8 +174,9 @@ class Pipeline:
         self.store, self.metrics = store, Metrics()
         client = client or store.client
         self.spool = Spool(folder / "spool", max_bytes=1 << 30)
-        prices = PriceBook(Registry(client))
-        self.writer = Writer(self.spool, client, prices, NoRedaction(), self.metrics, lease)
+        self.registry = Registry(client)
+        prices, rules = PriceBook(self.registry), Rules(self.registry)
+        self.writer = Writer(self.spool, client, prices, rules, self.metrics, lease)
 
     def send(self, *spans: SpanData, project: str = "p", team: str = "", trusted: bool = False) -> None:
         """Spool one request of these spans and wait until it is on disk."""

@@ -91,6 +91,15 @@ def test_a_document_of_each_kind_is_stored_as_written_and_reads_back(kind: str) 
             "patterns[0].regex",
             "no regular expression",
         ),
+        ("redaction", {"patterns": [{"name": "x", "regex": r"(a)\1"}]}, "patterns[0].regex", "linear time"),
+        ("redaction", {"patterns": [{"name": "x", "regex": "a*"}]}, "patterns[0].regex", "match everywhere"),
+        ("redaction", {"action": "hash"}, "", "needs hash_key_env"),
+        (
+            "redaction",
+            {"detectors": ["names"]},
+            "detectors[0]",
+            "'secrets', 'card', 'iban', 'email' or 'phone'",
+        ),
         ("retention", {"spans_days": 0}, "spans_days", "greater than or equal to 1"),
     ],
 )
@@ -117,7 +126,9 @@ def test_a_member_is_named_by_an_address_in_small_letters(name: str) -> None:
 
 def test_only_shared_kinds_may_stand_in_project_star() -> None:
     validate("upstream", "x", GOOD["upstream"], "*")
-    with pytest.raises(DocumentError, match=r"only gpu_pool, key, member, price, upstream may stand"):
+    with pytest.raises(
+        DocumentError, match=r"only gpu_pool, key, member, price, redaction, upstream may stand"
+    ):
         validate("route", "x", GOOD["route"], "*")
 
 

@@ -51,6 +51,7 @@ SPANLEDGER = Dialect(
         "spanledger.prompt.label": "prompt_label",
         "spanledger.experiment": "experiment",
         "spanledger.guard.action": "guard_action",
+        "spanledger.redactions": "redactions",
     },
 )
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 
 from pydantic import ValidationError
 
-from . import evaluation, finance, serving
+from . import evaluation, finance, privacy, serving
 from .errors import DocumentError, Problem
 from .fields import Document
 
@@ -25,10 +25,15 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 SHARED = "*"
 """The project whose documents every project sees."""
 
-SHARED_KINDS: frozenset[str] = frozenset({"upstream", "price", "gpu_pool", "key", "member"})
+SHARED_KINDS: frozenset[str] = frozenset({"upstream", "price", "gpu_pool", "redaction", "key", "member"})
 """Kinds that may stand in project ``*``."""
 
-MODELS: dict[str, type[Document]] = {**serving.MODELS, **finance.MODELS, **evaluation.MODELS}
+MODELS: dict[str, type[Document]] = {
+    **serving.MODELS,
+    **finance.MODELS,
+    **evaluation.MODELS,
+    **privacy.MODELS,
+}
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 _RESERVED_ENDINGS = ("/history", "/rollback", "/diff")

@@ -1,8 +1,7 @@
-"""Documents of evaluation and of data care: evaluator, alert, prompt, dataset, redaction, retention."""
+"""Documents of evaluation and of what is kept: evaluator, alert, prompt, dataset, retention."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
@@ -91,31 +90,6 @@ class Dataset(Document):
     cases: list[dict[str, Any]] = Field(default_factory=list[dict[str, Any]])
 
 
-class Pattern(Document):
-    """A regular expression of our own to redact."""
-
-    name: Text
-    regex: Text
-
-    @field_validator("regex")
-    @classmethod
-    def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as wrong:
-            raise ValueError(f"is no regular expression: {wrong}") from None
-        return value
-
-
-class Redaction(Document):
-    """What is removed from prompts and answers before they are stored."""
-
-    detectors: list[Text] = Field(default_factory=list[str])
-    patterns: list[Pattern] = Field(default_factory=list[Pattern])
-    drop_input: bool = False
-    drop_output: bool = False
-
-
 class Retention(Document):
     """For how long rows are kept, in days; None: for ever."""
 
@@ -129,6 +103,5 @@ MODELS: dict[str, type[Document]] = {
     "alert": Alert,
     "prompt": Prompt,
     "dataset": Dataset,
-    "redaction": Redaction,
     "retention": Retention,
 }
