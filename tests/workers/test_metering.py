@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from spanledger.testing.model_server import ModelServer
-from spanledger_collector.store.registry.serving import GpuPool, Upstream
+from spanledger_collector.store.registry.finance import GpuPool
+from spanledger_collector.store.registry.serving import Upstream
 from spanledger_workers.metering import Engine, engines, meter, read_samples
 
 from .conftest import World

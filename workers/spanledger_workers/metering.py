@@ -12,7 +12,8 @@ from prometheus_client import Counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from spanledger_collector.store.clickhouse import Client
-from spanledger_collector.store.registry.serving import GpuPool, Upstream
+from spanledger_collector.store.registry.finance import GpuPool
+from spanledger_collector.store.registry.serving import Upstream
 from spanledger_collector.store.writes_evaluation import EngineSample, insert_engine_samples
 
 TIMEOUT_S = 5.0

@@ -18,9 +18,10 @@ from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect
 from spanledger_collector.store.registry.documents import parse
 from spanledger_collector.store.registry.evaluation import Alert
+from spanledger_collector.store.registry.finance import GpuPool
 from spanledger_collector.store.registry.plan import Version
 from spanledger_collector.store.registry.registry import Registry
-from spanledger_collector.store.registry.serving import Budget, GpuPool, Route, Upstream
+from spanledger_collector.store.registry.serving import Budget, Route, Upstream
 from spanledger_evaluators import catalogue
 from spanledger_evaluators.contract import Scorer
 from spanledger_evaluators.judge import Judge, JudgeSettings

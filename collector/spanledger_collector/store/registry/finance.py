@@ -1,12 +1,14 @@
-"""Documents finance lives by: price."""
+"""Documents finance lives by: price, gpu_pool."""
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+import re
+from decimal import Decimal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .fields import Document, Factor, Moment, Money, Percent, Text
+from .fields import Document, Factor, Moment, Money, Percent, Positive, Text
 
 RATES = (
     "input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning", "input_audio", "output_audio",
@@ -102,4 +104,110 @@ class Price(UnitRates):
         return self
 
 
-MODELS: dict[str, type[Document]] = {"price": Price}
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00")
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+
+
+class PoolChange(Document):
+    """From this moment on the pool has so many GPUs (0 ends it), or another price by the hour."""
+
+    from_: Annotated[Moment, Field(alias="from")]
+    count: Annotated[int | None, Field(ge=0)] = None
+    usd_per_hour: Money | None = None
+
+
+class Hours(Document):
+    """When the pool is on: these weekdays, from a time to a later one (``HH:MM``, UTC; ``24:00`` is midnight)."""
+
+    days: list[Weekday] = Field(
+        default_factory=lambda: list[Weekday](("mon", "tue", "wed", "thu", "fri", "sat", "sun"))
+    )
+    from_: Annotated[str, Field(alias="from")] = "00:00"
+    until: str = "24:00"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for clock in (self.from_, self.until):
+            if not _CLOCK.fullmatch(clock):
+                raise ValueError(f"{clock!r} is no time of day: write HH:MM, UTC")
+        if self.from_ >= self.until:
+            raise ValueError("from must be before until; over midnight takes two entries")
+        return self
+
+
+class Purchase(Document):
+    """GPUs that were bought: ``price`` less ``residual`` in equal parts over ``months``, and power while they are on."""
+
+    price: Money
+    months: Annotated[int, Field(ge=1, le=240)]
+    residual: Money = Decimal(0)
+    kilowatts: Money = Decimal(0)  # of each GPU, with its share of the machine
+    usd_per_kwh: Money = Decimal(0)
+
+    @model_validator(mode="after")
+    def _loses_value(self) -> Self:
+        if self.residual > self.price:
+            raise ValueError("residual is more than price")
+        return self
+
+
+class Reference(Document):
+    """The vendor's model that the pool's calls are compared with."""
+
+    provider: Text
+    model: Text
+
+
+class GpuPool(Document):
+    """GPUs that cost money whether they are busy or not, and what runs on them.
+
+    The cost is one of ``usd_per_hour`` (of each GPU), ``invoice`` (USD by month ``YYYY-MM``) and ``purchase``. ``idle``: who
+    bears what no call used: ``proportional`` to the calls of the interval, ``reserved`` by share of a team, ``central``.
+    What changed at a moment stands in ``changes``; to change a field without one corrects the past, too.
+    """
+
+    hardware: Text
+    count: Annotated[int, Field(ge=0)] = 1
+    changes: list[PoolChange] = Field(default_factory=list[PoolChange])
+    from_: Annotated[Moment | None, Field(alias="from")] = None
+    usd_per_hour: Money | None = None
+    invoice: dict[str, Money] = Field(default_factory=dict[str, Money])
+    purchase: Purchase | None = None
+    schedule: list[Hours] = Field(default_factory=list[Hours])
+    warm_up_s: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = 0
+    idle: Literal["proportional", "reserved", "central"] = "proportional"
+    reserved: dict[str, Factor] = Field(default_factory=dict[str, Factor])
+    interval_s: Literal[60, 300, 900, 3600] = 300
+    upstreams: list[Text] = Field(default_factory=list[str])
+    models: list[Text] = Field(default_factory=list[str])
+    reference: Reference | None = None
+    token_weights: dict[Literal["input", "cache_read", "output"], Positive] = Field(
+        default_factory=dict[Literal["input", "cache_read", "output"], float]
+    )
+
+    @model_validator(mode="after")
+    def _costs_one_way(self) -> Self:
+        ways = [self.usd_per_hour is not None, bool(self.invoice), self.purchase is not None]
+        if sum(ways) != 1:
+            raise ValueError("a pool's cost is one of usd_per_hour, invoice, purchase")
+        if self.purchase is not None and self.from_ is None:
+            raise ValueError("a purchase needs from: the day it was put to work")
+        for month in self.invoice:
+            if not _MONTH.fullmatch(month):
+                raise ValueError(f"invoice is by month: {month!r} is not YYYY-MM")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if (self.idle == "reserved") != bool(self.reserved):
+            raise ValueError('reserved = {team = "0.5", ...} goes with idle = "reserved"')
+        if sum(self.reserved.values()) > 1:
+            raise ValueError("reserved shares add up to more than 1")
+        starts = [change.from_ for change in self.changes]
+        if starts != sorted(set(starts)):
+            raise ValueError("changes must rise by from")
+        return self
+
+
+MODELS: dict[str, type[Document]] = {"price": Price, "gpu_pool": GpuPool}

@@ -1,4 +1,4 @@
-"""Documents the gateway and the budgets live by: upstream, route, budget, gpu_pool, key, member."""
+"""Documents the gateway and the budgets live by: upstream, route, budget, key, member."""
 
 from __future__ import annotations
 
@@ -193,16 +193,6 @@ class Budget(Document):
         return self
 
 
-class GpuPool(Document):
-    """GPUs that cost money by the hour, and what runs on them."""
-
-    hardware: Text
-    count: Annotated[int, Field(ge=1)] = 1
-    usd_per_hour: Money
-    upstreams: list[Text] = Field(default_factory=list[str])
-    models: list[Text] = Field(default_factory=list[str])
-
-
 class Key(Document):
     """Who may do what. The key itself is never stored, only its sha256."""
 
@@ -234,6 +224,5 @@ MODELS: dict[str, type[Document]] = {
     "upstream": Upstream,
     "route": Route,
     "budget": Budget,
-    "gpu_pool": GpuPool,
     "key": Key,
 }
