@@ -73,6 +73,7 @@ class Decider:
     def _finish(self, spans: Sequence[Span]) -> list[Row]:
         unpriced = 0
         for span in spans:
+            self._prices.place(span.row)
             unpriced += not price(span, self._prices.table(span.row["project"]))
         self._metrics.unpriced.inc(unpriced)
         return [span.row for span in spans]

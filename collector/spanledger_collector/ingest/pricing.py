@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any
 
 from clickhouse_connect.driver.exceptions import Error as EngineError
 
 from spanledger.prices import Cost, PriceTable
 from spanledger_collector.store.registry.documents import SHARED
+from spanledger_collector.store.registry.plan import Version
+from spanledger_collector.store.registry.price_tables import LISTED, price_tables, table_of
 from spanledger_collector.store.registry.registry import Registry
 
 from .rows import Span
@@ -19,7 +20,7 @@ from .rows import Span
 logger = logging.getLogger(__name__)
 
 REFRESH_S = 1.0
-_LISTED = PriceTable()
+_OWN_ENGINES = ("", None, "vllm")
 _ZERO = Decimal("0E-9")
 
 
@@ -30,15 +31,16 @@ class PriceBook:
         self._registry, self._clock = registry, clock
         self._revision, self._checked = -1, float("-inf")
         self._tables: dict[str, PriceTable] = {}
+        self._places = Places(())
 
     def refresh(self) -> None:
-        """Read the price documents if any changed; keep what is known while the engine is away."""
+        """Read the documents of prices and pools if any changed; keep what is known while the engine is away."""
         if self._clock() - self._checked < REFRESH_S:
             return
         try:
             revision = self._registry.revision()
             if revision != self._revision:
-                self._tables = self._read()
+                self._tables, self._places = self._read()
                 self._revision = revision
         except EngineError as away:
             logger.warning("prices not refreshed: %s", away)
@@ -46,28 +48,50 @@ class PriceBook:
 
     def table(self, project: str) -> PriceTable:
         """The project's own prices, those of all projects, and the public list, in that order."""
-        return self._tables.get(project) or self._tables.get(SHARED) or _LISTED
+        return table_of(self._tables, project)
 
-    def _read(self) -> dict[str, PriceTable]:
-        documents: dict[str, list[dict[str, Any]]] = {}
-        for row in self._registry.list_all(["price"]):
-            document = {**row.document, "name": row.name, "version": row.version}
-            try:
-                PriceTable([document])
-            except ValueError as wrong:
-                logger.error("price document %s/%s is ignored: %s", row.project, row.name, wrong)
-                continue
-            documents.setdefault(row.project, []).append(document)
-        shared = documents.get(SHARED, [])
-        return {
-            project: PriceTable(mine if project == SHARED else [*mine, *shared])
-            for project, mine in documents.items()
-        }
+    def place(self, row: dict[str, object]) -> None:
+        """Say which pool served a call that does not say so itself: the pool that names its upstream or model."""
+        if self._places and not row.get("gpu_pool") and row.get("billable"):
+            pool = self._places.pool(str(row["project"]), row)
+            if pool:
+                row["gpu_pool"] = pool
+
+    def _read(self) -> tuple[dict[str, PriceTable], Places]:
+        rows = self._registry.list_all(["price", "gpu_pool"])
+        return price_tables(rows), Places(rows)
+
+
+class Places:
+    """Which pool serves which upstream, and which model where no upstream is named; false where there is none."""
+
+    def __init__(self, rows: Iterable[Version]) -> None:
+        self._upstreams: dict[tuple[str, str], str] = {}
+        self._models: dict[tuple[str, str], str] = {}
+        for row in rows:
+            if row.kind == "gpu_pool":
+                for name in row.document.get("upstreams", ()):
+                    self._upstreams[row.project, name] = row.name
+                for name in row.document.get("models", ()):
+                    self._models[row.project, name.lower()] = row.name
+
+    def __bool__(self) -> bool:
+        return bool(self._upstreams or self._models)
+
+    def pool(self, project: str, row: Mapping[str, object]) -> str:
+        """The pool's name, or nothing. A model alone tells only of calls to an engine of our own."""
+        upstream = str(row.get("upstream") or "")
+        if upstream:
+            return self._upstreams.get((project, upstream)) or self._upstreams.get((SHARED, upstream), "")
+        if row.get("provider") not in _OWN_ENGINES:
+            return ""
+        model = str(row.get("response_model") or row.get("request_model") or "").lower()
+        return self._models.get((project, model)) or self._models.get((SHARED, model), "")
 
 
 def warm_up() -> None:
     """Load the price list, which takes a moment, before the first span waits for it."""
-    _LISTED.rates("openai", "gpt-4o", time.time_ns())
+    LISTED.rates("openai", "gpt-4o", time.time_ns())
 
 
 def price(span: Span, table: PriceTable) -> bool:

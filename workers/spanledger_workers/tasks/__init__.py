@@ -5,6 +5,7 @@ from __future__ import annotations
 MODULES = (
     "spanledger_workers.tasks.watching",
     "spanledger_workers.tasks.spending",
+    "spanledger_workers.tasks.ledger",
     "spanledger_workers.tasks.telling",
     "spanledger_workers.tasks.scoring",
 )
