@@ -63,6 +63,64 @@ def accept_baseline(
     )
 
 
+def silence(
+    client: Client, *, project: str, dedup_key: str, until: int, author: str, now: int, reason: str = ""
+) -> Event:
+    """Send nothing of an alert until a moment (ns); a key that ends in ``*`` stands for all that begin so.
+
+    A rule NAME's alerts have the key ``alert:NAME``, split ones ``alert:NAME:...``; a route's ``quality:ROUTE:METRIC``;
+    a budget's ``budget:NAME:...``. The alerts stand in the trail all the same. Raises ValueError for a past moment.
+    """
+    if until <= now:
+        raise ValueError("a silence ends in the future")
+    return _tell(
+        client,
+        "silence",
+        project=project,
+        subject=dedup_key,
+        time=now,
+        title=f"{dedup_key} is silenced",
+        message=reason,
+        state="silenced",
+        dedup_key=dedup_key,
+        author=author,
+        evidence={"until": until},
+    )
+
+
+def end_silence(client: Client, *, project: str, dedup_key: str, author: str, now: int) -> Event:
+    """Send again what ``silence`` held back from now on."""
+    return _tell(
+        client,
+        "silence",
+        project=project,
+        subject=dedup_key,
+        time=now,
+        title=f"{dedup_key} is told again",
+        state="unsilenced",
+        dedup_key=dedup_key,
+        author=author,
+    )
+
+
+def acknowledge(
+    client: Client, *, project: str, dedup_key: str, author: str, now: int, reason: str = ""
+) -> Event:
+    """Somebody is at it: the alert is not told again while it fires; its end is."""
+    return _tell(
+        client,
+        "silence",
+        project=project,
+        subject=dedup_key,
+        time=now,
+        title=f"{dedup_key} is acknowledged",
+        message=reason,
+        state="acknowledged",
+        dedup_key=dedup_key,
+        author=author,
+    )
+
+
 def _tell(
     client: Client,
     kind: EventKind,

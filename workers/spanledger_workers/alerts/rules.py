@@ -2,112 +2,157 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
+from typing import Literal
 
 from spanledger.records import Event
 from spanledger_collector.store.clickhouse import Client
-from spanledger_collector.store.reads.alerting import Traffic, score_mean, traffic
-from spanledger_collector.store.reads.evaluation import last_states
+from spanledger_collector.store.reads.alerting import SUMS, Measured, Quiet, measure, quiet_since
+from spanledger_collector.store.reads.evaluation import LastState, last_states
 from spanledger_collector.store.registry.evaluation import Alert
 from spanledger_collector.store.writes_evaluation import insert_events
 from spanledger_workers.audit import event
-from spanledger_workers.clock import seconds
+from spanledger_workers.clock import DAY, seconds
 
-SCORE = "score:"
-METRICS = ("calls", "cost_usd", "error_rate", "unpriced", "latency_p95_s", "ttft_p95_s", "cache_hit_rate")
+Verdict = Literal["breached", "fine", "no data"]
 _OPERATORS = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_NO_DATA: dict[str, Verdict] = {"keep": "no data", "alert": "breached", "resolve": "fine"}
+_GONE_NS = DAY  # a group that fires and was not seen for so long is over
+_SILENCES_NS = 31 * DAY  # how far back silences and acknowledgements are looked for
 
 
-class UnknownMetric(ValueError):
-    """No metric has this name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """A metric's value over ``samples`` calls or scores."""
-
-    value: float
-    samples: int
-
-
-def read_metric(name: str, seen: Traffic) -> Measurement:
-    """One metric of the traffic. Raises UnknownMetric."""
-    share = 1 / seen.calls if seen.calls else math.nan
-    values = {
-        "calls": (seen.calls, seen.calls),
-        "cost_usd": (seen.cost_usd, seen.calls),
-        "error_rate": (seen.errors * share, seen.calls),
-        "unpriced": (seen.unpriced, seen.calls),
-        "latency_p95_s": (seen.latency_p95_s, seen.calls),
-        "ttft_p95_s": (seen.ttft_p95_s, seen.streamed),
-        "cache_hit_rate": (seen.cache_hits * share, seen.calls),
-    }
-    if name not in values:
-        raise UnknownMetric(f"there is no metric {name!r}; known: {', '.join(METRICS)}, {SCORE}<name>")
-    return Measurement(float(values[name][0]), values[name][1])
-
-
-def breached(rule: Alert, found: Measurement) -> bool | None:
-    """Whether the threshold is passed; None where there are too few samples to say."""
+def breached(rule: Alert, found: Measured | None) -> Verdict:
+    """Whether the threshold is passed, where there are samples enough to say."""
+    value = found.value if found else 0.0
+    samples = found.samples if found else 0
     # Sums speak for themselves: no calls at all is a value of 0 and no lack of data.
-    if rule.metric not in ("calls", "cost_usd", "unpriced") and found.samples < rule.min_samples:
-        return None
-    return _OPERATORS[rule.op](found.value, rule.threshold)
+    if rule.metric not in SUMS and samples < rule.min_samples:
+        return "no data"
+    if rule.metric in SUMS and not samples:
+        value = 0.0
+    return "breached" if _OPERATORS[rule.op](value, rule.threshold) else "fine"
+
+
+def next_state(rule: Alert, verdict: Verdict, last: LastState | None, *, quiet: bool, now: int) -> str | None:
+    """The state to tell of: firing (also again), resolved, or None. ``quiet``: somebody acknowledged it."""
+    firing = last is not None and last.state == "firing"
+    if verdict == "no data":
+        verdict = _NO_DATA[rule.no_data]
+    if verdict == "breached":
+        if last is None or not firing:
+            return "firing"
+        due = rule.renotify_s is not None and now - last.time >= seconds(rule.renotify_s)
+        return "firing" if due and not quiet else None
+    return "resolved" if firing and verdict == "fine" else None
+
+
+def key_of(name: str, by: Sequence[str], group: Sequence[str]) -> str:
+    """The dedup key of a rule's alert, or of one of its groups."""
+    parts = ",".join(f"{field}={value}" for field, value in zip(by, group, strict=True))
+    return f"alert:{name}:{parts}" if by else f"alert:{name}"
 
 
 @dataclass(slots=True, kw_only=True)
 class AlertRules:
-    """Measures every rule and tells what changed: an alert fires once and resolves once."""
+    """Measures every rule and tells what changed: an alert fires once, is told again as asked, and resolves once."""
 
     store: Client
 
     def tick(self, rules: Sequence[tuple[str, str, Alert]], now: int) -> list[Event]:
         """Look at the rules (project, name, document); returns the events written."""
         told: list[Event] = []
+        quiet = quiet_since(self.store, since=now - _SILENCES_NS) if rules else []
         for project in sorted({project for project, _, _ in rules}):
-            states = {
-                row.dedup_key: row.state for row in last_states(self.store, project=project, kind="alert")
-            }
+            rows = last_states(self.store, project=project, kind="alert")
+            states = {row.dedup_key: row for row in rows}
+            acknowledged = [one for one in quiet if one.project == project and one.state == "acknowledged"]
             for own, name, rule in rules:
                 if own == project:
-                    told += self._look(project, name, rule, states.get(f"alert:{name}", ""), now)
+                    told += self._look(project, name, rule, states, acknowledged, now)
         insert_events(self.store, told)
         return told
 
-    def _look(self, project: str, name: str, rule: Alert, state: str, now: int) -> list[Event]:
-        try:
-            found = self._measure(project, rule, now)
-        except ValueError as wrong:
-            return [] if state == "invalid" else [_event(project, name, "invalid", str(wrong), now)]
-        passed = breached(rule, found)
-        if passed is None or passed == (state == "firing"):
-            return []
-        message = f"{rule.metric} is {found.value:.6g} over {found.samples} samples in {rule.window_s:g} s"
-        message += f" (alert when {rule.op} {rule.threshold:g})"
-        return [_event(project, name, "firing" if passed else "resolved", message, now)]
-
-    def _measure(self, project: str, rule: Alert, now: int) -> Measurement:
+    def _look(
+        self,
+        project: str,
+        name: str,
+        rule: Alert,
+        states: Mapping[str, LastState],
+        acknowledged: Sequence[Quiet],
+        now: int,
+    ) -> list[Event]:
         since = now - seconds(rule.window_s)
-        if rule.metric.startswith(SCORE):
-            name = rule.metric.removeprefix(SCORE)
-            count, mean = score_mean(self.store, project=project, name=name, scope=rule.scope, since=since)
-            return Measurement(mean, count)
-        return read_metric(rule.metric, traffic(self.store, project=project, scope=rule.scope, since=since))
+        try:
+            rows = measure(
+                self.store, project=project, metric=rule.metric, scope=rule.scope, by=rule.by, since=since
+            )
+        except ValueError as wrong:
+            known = states.get(f"alert:{name}")
+            if known is not None and known.state == "invalid":
+                return []
+            return [_event(project, name, f"alert:{name}", "invalid", str(wrong), now, "warning")]
+        told: list[Event] = []
+        measured = {key_of(name, rule.by, row.group): row for row in rows}
+        for key in {**measured, **_gone(name, rule, states)}:
+            last = states.get(key)
+            # An acknowledgement ends with the alert: the next that fires is later than it.
+            quiet = last is not None and any(
+                one.covers(project, key) and one.time >= last.time for one in acknowledged
+            )
+            verdict = breached(rule, measured.get(key))
+            if key not in measured and last is not None and now - last.time > _GONE_NS:
+                verdict = "fine"
+            state = next_state(rule, verdict, last, quiet=quiet, now=now)
+            if state is not None:
+                again = state == "firing" and last is not None and last.state == "firing"
+                severity = "info" if state == "resolved" else rule.severity
+                message = _message(rule, measured.get(key), verdict)
+                told.append(_event(project, name, key, "again" if again else state, message, now, severity))
+        return told
 
 
-def _event(project: str, name: str, state: str, message: str, now: int) -> Event:
-    titles = {"firing": "Alert {}", "resolved": "Alert {} is over", "invalid": "Alert {} cannot be measured"}
+def _gone(name: str, rule: Alert, states: Mapping[str, LastState]) -> dict[str, None]:
+    """Groups that fire and may have been measured no more."""
+    begins = f"alert:{name}:"
+    if not rule.by:
+        return {}
+    return {key: None for key, row in states.items() if key.startswith(begins) and row.state == "firing"}
+
+
+def _message(rule: Alert, found: Measured | None, verdict: Verdict) -> str:
+    samples = found.samples if found else 0
+    over = f"over {samples} samples in {rule.window_s:g} s (alert when {rule.op} {rule.threshold:g})"
+    if verdict == "no data":
+        return f"no data: {rule.metric} has {samples} of the {rule.min_samples} samples it needs in {rule.window_s:g} s"
+    return f"{rule.metric} is {found.value if found else 0:.6g} {over}"
+
+
+def _event(
+    project: str,
+    name: str,
+    key: str,
+    state: str,
+    message: str,
+    now: int,
+    severity: Literal["info", "warning", "critical"],
+) -> Event:
+    titles = {
+        "firing": "Alert {}",
+        "again": "Alert {} still fires",
+        "resolved": "Alert {} is over",
+        "invalid": "Alert {} cannot be measured",
+    }
+    group = key.removeprefix(f"alert:{name}").removeprefix(":")
     return event(
         "alert",
         project=project,
         subject=name,
         time=now,
-        title=titles[state].format(name),
+        title=titles[state].format(f"{name} ({group})" if group else name),
         message=message,
-        severity="info" if state == "resolved" else "warning",
-        state=state,
-        dedup_key=f"alert:{name}",
+        severity=severity,
+        state="firing" if state == "again" else state,
+        dedup_key=key,
     )

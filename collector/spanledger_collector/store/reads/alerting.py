@@ -2,85 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .asking import Client, ask, ask_one
+from .asking import Client, ask, every, statement
+from .spend import DIMENSIONS as SPEND_DIMENSIONS
 
-SCOPE_FIELDS = ("team", "key_id", "user_id", "route", "feature", "request_model", "upstream", "environment")
+SCORE = "score:"
+DIMENSIONS = {
+    **SPEND_DIMENSIONS,
+    "request_model": "request_model",
+    "session_id": "session_id",
+    "tool_name": "tool_name",
+}
+"""What an alert can be scoped by and split by, and the expression over ``spans`` for each."""
+
+_OF_SCORES = ("route", "upstream", "request_model", "evaluator", "judge_id")
+_ANSWERED = "status = 'ok'"
+_METRICS: dict[str, tuple[str, str]] = {
+    "calls": ("count()", "count()"),
+    "errors": ("countIf(status = 'error')", "count()"),
+    "error_rate": ("countIf(status = 'error') / count()", "count()"),
+    "cut_rate": ("countIf(status = 'cut') / count()", "count()"),
+    "cost_usd": ("sum(toDecimal128(ifNull(cost_total, 0), 9))", "count()"),
+    "cost_per_call_usd": ("avgIf(toFloat64(ifNull(cost_total, 0)), cost_total IS NOT NULL)", "countIf(cost_total IS NOT NULL)"),
+    "unpriced": ("countIf(cost_total IS NULL)", "count()"),
+    "input_tokens": ("sum(toUInt64(ifNull(spans.input_tokens, 0)) + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0))", "count()"),
+    "output_tokens": ("sum(toUInt64(ifNull(spans.output_tokens, 0)) + ifNull(reasoning_tokens, 0))", "count()"),
+    "cache_hit_rate": ("countIf(cache IN ('exact', 'semantic')) / count()", "count()"),
+    "redactions": ("sum(spans.redactions)", "count()"),
+    **{
+        f"latency_p{level}_s": (f"quantileIf({level / 100})(duration_ns, {_ANSWERED}) / 1e9", f"countIf({_ANSWERED})")
+        for level in (50, 75, 90, 95, 99)
+    },
+    **{
+        f"ttft_p{level}_s": (f"quantileIf({level / 100})(ifNull(ttft_ns, 0), ttft_ns IS NOT NULL) / 1e9", "countIf(ttft_ns IS NOT NULL)")
+        for level in (50, 75, 90, 95, 99)
+    },
+}  # fmt: skip
+METRICS = tuple(_METRICS)
+"""Every metric of traffic; besides, ``score:NAME`` is the mean of a score."""
+
+SUMS = frozenset({"calls", "errors", "cost_usd", "unpriced", "input_tokens", "output_tokens", "redactions"})
+"""Metrics that are 0, and not unknown, where there were no calls."""
 
 # Attempts at providers and direct calls, of applications; a repeat of the same call is not billable.
-_TRAFFIC = """
-SELECT count() AS calls, countIf(status = 'error') AS errors,
-    toFloat64(sum(toDecimal128(ifNull(cost_total, 0), 9))) AS cost_usd, countIf(cost_total IS NULL) AS unpriced,
-    quantile(0.95)(duration_ns) / 1e9 AS latency_p95_s, quantile(0.95)(assumeNotNull(ttft_ns)) / 1e9 AS ttft_p95_s,
-    countIf(ttft_ns IS NOT NULL) AS streamed, countIf(cache IN ('exact', 'semantic')) AS cache_hits
-FROM spans
-WHERE project = {project:String} AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
-    AND (billable OR attempt > 0) AND purpose = ''
-    AND (NOT {by_team:Bool} OR team = {team:String})
-    AND (NOT {by_key_id:Bool} OR key_id = {key_id:String})
-    AND (NOT {by_user_id:Bool} OR user_id = {user_id:String})
-    AND (NOT {by_route:Bool} OR route = {route:String})
-    AND (NOT {by_feature:Bool} OR feature = {feature:String})
-    AND (NOT {by_request_model:Bool} OR request_model = {request_model:String})
-    AND (NOT {by_upstream:Bool} OR upstream = {upstream:String})
-    AND (NOT {by_environment:Bool} OR environment = {environment:String})
-"""
+_CALLS = ("project = {project:String}", "start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')",
+    "(billable OR attempt > 0)", "purpose = ''")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """Sums over a window; percentiles are NaN without calls, costs in USD."""
+class Measured:
+    """A metric's value over ``samples`` calls or scores of one group; NaN for none."""
 
-    calls: int
-    errors: int
-    cost_usd: float
-    unpriced: int
-    latency_p95_s: float
-    ttft_p95_s: float
-    streamed: int
-    cache_hits: int
+    group: tuple[str, ...]
+    value: float
+    samples: int
 
 
-def traffic(client: Client, *, project: str, scope: Mapping[str, str], since: int) -> Traffic:
-    """Traffic of applications since then (ns) within the scope.
+def measure(
+    client: Client,
+    *,
+    project: str,
+    metric: str,
+    scope: Mapping[str, str],
+    by: Sequence[str],
+    since: int,
+    limit: int = 1000,
+) -> list[Measured]:
+    """A metric since then (ns) within the scope, split by dimensions; the groups with most samples.
 
-    Raises ValueError for a field that is no dimension of calls.
+    Without a split there is exactly one group. Raises ValueError for a metric or dimension that there is not.
     """
-    unknown = sorted(set(scope) - set(SCOPE_FIELDS))
+    is_score = metric.startswith(SCORE)
+    known = {*DIMENSIONS, *_OF_SCORES} if is_score else set(DIMENSIONS)
+    unknown = sorted({*scope, *by} - known)
     if unknown:
-        raise ValueError(f"an alert's scope cannot hold {', '.join(unknown)}")
-    parameters: dict[str, Any] = {"project": project, "since": since}
-    for name in SCOPE_FIELDS:
-        parameters |= {f"by_{name}": name in scope, name: scope.get(name, "")}
-    return Traffic(**ask_one(client, _TRAFFIC, parameters))
+        raise ValueError(f"there is no dimension {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    if not is_score and metric not in _METRICS:
+        raise ValueError(f"there is no metric {metric!r}; known: {', '.join(METRICS)}, {SCORE}<name>")
+    sql = _score_sql(scope, by) if is_score else _traffic_sql(metric, scope, by)
+    bound: dict[str, Any] = {
+        "project": project,
+        "since": since,
+        "limit": limit,
+        "name": metric.removeprefix(SCORE),
+    }
+    bound |= {f"only_{name}": value for name, value in scope.items()}
+    return [
+        Measured(
+            group=tuple(str(row[f"by_{name}"]) for name in by),
+            value=math.nan if row["value"] is None else float(row["value"]),
+            samples=int(row["samples"]),
+        )
+        for row in ask(client, sql, bound)
+    ]
 
 
-_SCORE = """
-SELECT count() AS n, ifNull(avg(value), 0) AS mean FROM scores FINAL
-WHERE project = {project:String} AND name = {name:String} AND status = 'ok' AND value IS NOT NULL
-    AND scores.time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
-    AND (NOT {by_route:Bool} OR route = {route:String})
-    AND (NOT {by_upstream:Bool} OR upstream = {upstream:String})
-    AND (NOT {by_request_model:Bool} OR request_model = {request_model:String})
-"""
+def _traffic_sql(metric: str, scope: Mapping[str, str], by: Sequence[str]) -> str:
+    value, samples = _METRICS[metric]
+    where = [*_CALLS, *(f"{DIMENSIONS[name]} = {{only_{name}:String}}" for name in scope)]
+    return _grouped([f"{DIMENSIONS[name]} AS by_{name}" for name in by], value, samples, "spans", where)
 
 
-def score_mean(
-    client: Client, *, project: str, name: str, scope: Mapping[str, str], since: int
-) -> tuple[int, float]:
-    """How many usable scores of calls since then (ns), and their mean. Raises ValueError as ``traffic`` does."""
-    fields = ("route", "upstream", "request_model")
-    unknown = sorted(set(scope) - set(fields))
-    if unknown:
-        raise ValueError(f"the scope of a score cannot hold {', '.join(unknown)}")
-    parameters: dict[str, Any] = {"project": project, "name": name, "since": since}
-    for field in fields:
-        parameters |= {f"by_{field}": field in scope, field: scope.get(field, "")}
-    row = ask_one(client, _SCORE, parameters)
-    return int(row["n"]), float(row["mean"])
+def _score_sql(scope: Mapping[str, str], by: Sequence[str]) -> str:
+    """From the scores alone where they hold the dimensions, else joined with the calls they are about."""
+    of_calls = sorted({*scope, *by} - set(_OF_SCORES))
+    where = ["project = {project:String}", "name = {name:String}", "status = 'ok'", "value IS NOT NULL",
+        "time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')"]  # fmt: skip
+    table = f"(SELECT trace_id, span_id, value, {', '.join(_OF_SCORES)} FROM scores FINAL WHERE {every(where)}) AS scores"  # noqa: S608
+    if of_calls:
+        columns = ", ".join(f"{DIMENSIONS[name]} AS call_{name}" for name in of_calls)
+        calls = "start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND project = {project:String}"
+        joined = f"(SELECT trace_id, toString(span_id) AS span, {columns} FROM spans WHERE {calls}) AS calls"  # noqa: S608
+        table = (
+            f"{table} INNER JOIN {joined} ON scores.trace_id = calls.trace_id AND scores.span_id = calls.span"
+        )
+
+    def place(name: str) -> str:
+        return f"scores.{name}" if name in _OF_SCORES else f"calls.call_{name}"
+
+    only = [f"{place(name)} = {{only_{name}:String}}" for name in scope]
+    return _grouped(
+        [f"{place(name)} AS by_{name}" for name in by], "avg(scores.value)", "count()", table, only
+    )
+
+
+def _grouped(groups: Sequence[str], value: str, samples: str, table: str, where: Sequence[str]) -> str:
+    names = [group.rsplit(" AS ", 1)[1] for group in groups]
+    return statement(
+        f"SELECT {', '.join([*groups, f'{value} AS value', f'{samples} AS samples'])} FROM {table}",  # noqa: S608
+        f"WHERE {every(where)}" if where else "",
+        f"GROUP BY {', '.join(names)}" if names else "",
+        "ORDER BY samples DESC LIMIT {limit:UInt32}",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +161,17 @@ _ALERTS = """
 SELECT project, event_id, toUnixTimestamp64Nano(events.time) AS time, severity, subject, title, message, evidence,
     dedup_key, state
 FROM events WHERE kind = 'alert' AND events.time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
-ORDER BY events.time LIMIT 1 BY project, event_id LIMIT 1000
+    AND (events.time, event_id) > (fromUnixTimestamp64Nano({after:Int64}, 'UTC'), {after_id:String})
+ORDER BY events.time, event_id LIMIT 1 BY project, event_id LIMIT {limit:UInt32}
 """
 
 
-def alerts_since(client: Client, *, since: int) -> list[PendingAlert]:
-    """Alerts of every project since then (ns), oldest first, each once."""
-    return [PendingAlert(**row) for row in ask(client, _ALERTS, {"since": since})]
+def alerts_since(
+    client: Client, *, since: int, after: tuple[int, str] = (0, ""), limit: int = 1000
+) -> list[PendingAlert]:
+    """A page of the alerts of every project since then (ns), oldest first, each once; ``after``: where the last ended."""
+    bound = {"since": since, "after": after[0], "after_id": after[1], "limit": limit}
+    return [PendingAlert(**row) for row in ask(client, _ALERTS, bound)]
 
 
 _DELIVERIES = """
@@ -119,6 +181,46 @@ WHERE kind = 'delivery' AND events.time >= fromUnixTimestamp64Nano({since:Int64}
 
 
 def deliveries_since(client: Client, *, since: int) -> set[tuple[str, str]]:
-    """Pairs of channel and alert id that were sent, or given up, since then (ns)."""
+    """Pairs of channel and alert id that were sent, silenced, or given up, since then (ns)."""
     rows = ask(client, _DELIVERIES, {"since": since})
     return {(str(row["subject"]), str(row["dedup_key"])) for row in rows}
+
+
+_QUIET = """
+SELECT project, dedup_key, argMax(state, events.time) AS state, argMax(author, events.time) AS author,
+    argMax(message, events.time) AS message, argMax(evidence, events.time) AS evidence,
+    toUnixTimestamp64Nano(max(events.time)) AS time
+FROM events WHERE kind = 'silence' AND events.time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
+GROUP BY project, dedup_key ORDER BY project, dedup_key
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quiet:
+    """What a person last said about an alert: ``silenced`` (until a moment), ``acknowledged`` or ``unsilenced``.
+
+    ``dedup_key`` is an alert's; one that ends in ``*`` stands for all that begin so. ``until`` and ``time`` in ns.
+    """
+
+    project: str
+    dedup_key: str
+    state: str
+    author: str
+    message: str
+    until: int
+    time: int
+
+    def covers(self, project: str, dedup_key: str) -> bool:
+        """Whether it is about that alert."""
+        begins = self.dedup_key.removesuffix("*")
+        same = dedup_key == begins or (self.dedup_key.endswith("*") and dedup_key.startswith(begins))
+        return project == self.project and same
+
+
+def quiet_since(client: Client, *, since: int) -> list[Quiet]:
+    """What was last said of each alert since then (ns), in every project."""
+    found: list[Quiet] = []
+    for row in ask(client, _QUIET, {"since": since}):
+        told: dict[str, Any] = json.loads(row.pop("evidence") or "{}")
+        found.append(Quiet(**row, until=int(told.get("until", 0))))
+    return found

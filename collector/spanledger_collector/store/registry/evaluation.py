@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from .fields import Document, EnvName, Finite, Money, Positive, Text
+from .fields import Document, EnvName, Finite, Money, NoneWord, Positive, Text
 
 Days = Annotated[int, Field(ge=1, le=36_500)]
 
@@ -51,14 +51,23 @@ class Evaluator(Document):
 
 
 class Alert(Document):
-    """A threshold on a metric. ``channels`` name environment variables that hold Apprise URLs."""
+    """A threshold on a metric. ``channels`` name environment variables that hold Apprise or webhook URLs.
+
+    ``by`` splits it: each user, team, model, ... has an alert of its own. ``no_data`` says what it means when fewer than
+    ``min_samples`` calls tell of the metric: ``keep`` the state, ``alert``, or ``resolve``. While it fires it is told
+    again every ``renotify_s``, unless somebody acknowledged it.
+    """
 
     metric: Text
     scope: dict[str, str] = Field(default_factory=dict[str, str])
+    by: Annotated[list[Text], Field(max_length=3)] = Field(default_factory=list[str])
     op: Literal["<", "<=", ">", ">="] = ">"
     threshold: Finite
     window_s: Positive = 300
     min_samples: Annotated[int, Field(ge=1)] = 20
+    no_data: Literal["keep", "alert", "resolve"] = "keep"
+    renotify_s: Annotated[float | None, NoneWord, Field(ge=60, allow_inf_nan=False)] = None
+    severity: Literal["info", "warning", "critical"] = "warning"
     channels: list[EnvName] = Field(default_factory=list[str])
 
 
