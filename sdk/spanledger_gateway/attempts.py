@@ -209,11 +209,10 @@ class Attempts:
         """A budget that came to its cheaper stage sends the call to another route."""
         if call.stepped_down:
             return
-        for one, spent in zip(booking.budgets, booking.spent, strict=True):
-            route = (
-                call.project.routes.get(one.budget.cheaper_route) if one.cheaper_from is not None else None
-            )
-            if route is not None and route is not call.route and spent >= (one.cheaper_from or 0):
+        for one, spent, stage in zip(booking.budgets, booking.spent, booking.stages, strict=True):
+            is_reached = one.cheaper_from is not None and spent >= one.cheaper_from
+            route = call.project.routes.get(one.budget.cheaper_route) if is_reached or stage else None
+            if route is not None and route is not call.route:
                 self._ledger.settle(booking, 0)
                 raise StepDown(route, one.name)
 

@@ -306,6 +306,7 @@ def _fields(ask: Ask, key: SnapshotKey, headers: dict[str, str]) -> dict[str, st
         "feature": headers.get("x-spanledger-feature", ""),
         "endpoint": ask.endpoint,
         "stream": "true" if ask.stream else "false",
+        "purpose": headers.get("x-spanledger-purpose", ""),
     }
 
 

@@ -29,14 +29,18 @@ class Booking:
     budgets: list[Applied]
     closed: bool = False
     spent: list[int] = field(default_factory=list[int])
+    stages: list[int] = field(default_factory=list[int])  # by forecast: 1 cheaper, 2 only the cache
 
 
 @dataclass(slots=True, frozen=True)
 class Verdict:
-    """What ``RESERVE`` said: the budget that refuses, if one does, and whether waiting may help."""
+    """What ``RESERVE`` said: the budget that refuses, if one does, whether waiting may help, and whether it refuses because
+    the spend to be expected would pass it.
+    """
 
     refusing: Applied | None = None
     may_wait: bool = False
+    by_forecast: bool = False
 
 
 class Knowledge:
@@ -68,10 +72,15 @@ class Knowledge:
 
     def answered(self, booking: Booking, answer: Sequence[int | bytes]) -> Verdict:
         """Read the answer of ``RESERVE``."""
-        admitted, place, may_wait, *spent = (int(value) for value in answer)
-        booking.spent = spent
-        self.settled(booking, spent)
-        return Verdict() if admitted else Verdict(booking.budgets[place - 1], bool(may_wait))
+        admitted, place, may_wait, *rest = (int(value) for value in answer)
+        count = len(booking.budgets)
+        booking.spent, booking.stages = rest[:count], rest[count:]
+        self.settled(booking, booking.spent)
+        return (
+            Verdict()
+            if admitted
+            else Verdict(booking.budgets[place - 1], bool(may_wait), bool(booking.stages[place - 1]))
+        )
 
     def settled(self, booking: Booking, answer: Sequence[int | bytes]) -> None:
         """Read the answer of ``SETTLE``."""
@@ -94,9 +103,10 @@ def refusal_of(verdict: Verdict, now_s: float) -> RefusedError:
         message = f"budget {refusing.name!r} is fully booked by calls in flight; try again shortly"
         return RefusedError(429, "budget_exceeded", message, retry_after_s=1, extra=extra)
     wait = resets.timestamp() - now_s if resets else None
-    return RefusedError(
-        429, "budget_exceeded", refusing.refusal(), retry_after_s=wait, retry=False, extra=extra
-    )
+    message = refusing.refusal()
+    if verdict.by_forecast:
+        message = f"budget {refusing.name!r} would be passed before it resets: only the cache answers"
+    return RefusedError(429, "budget_exceeded", message, retry_after_s=wait, retry=False, extra=extra)
 
 
 def unavailable() -> RefusedError:

@@ -107,14 +107,21 @@ class BudgetBook:
         self._applied: list[tuple[list[tuple[str, str]], Applied]] = []
 
     def applied(self, call: Mapping[str, str], now_s: float) -> list[Applied]:
-        """The budgets whose whole scope equals the call's fields, by name; ``now_s`` is seconds since the epoch."""
+        """The budgets whose whole scope equals the call's fields and that cover its kind of spend, by name.
+
+        ``now_s`` is seconds since the epoch.
+        """
         day = int(now_s // 86_400)
         if day != self._day:
             now = datetime.fromtimestamp(now_s, UTC)
             self._applied = [(list(b.scope.items()), self._compile(n, b, now)) for n, b in self._budgets]
             self._day = day
+        kinds = _kinds(call)
         return [
-            one for scope, one in self._applied if all(call.get(field, "") == value for field, value in scope)
+            one
+            for scope, one in self._applied
+            if all(call.get(field, "") == value for field, value in scope)
+            and (not one.budget.covers or kinds.intersection(one.budget.covers))
         ]
 
     def _compile(self, name: str, budget: Budget, now: datetime) -> Applied:
@@ -131,6 +138,13 @@ class BudgetBook:
         )
 
 
+def _kinds(call: Mapping[str, str]) -> frozenset[str]:
+    """What kinds of spend a call may be, as ``Budget.covers`` names them."""
+    if call.get("purpose") == "eval":
+        return frozenset({"evaluation"})
+    return frozenset({"embedding"} if call.get("endpoint") == "embeddings" else {"api", "gpu"})
+
+
 def _share(budget: Budget, share: float | None) -> int | None:
     return None if share is None else nano(budget.amount * Decimal(str(share)))
 
@@ -139,14 +153,16 @@ def _share(budget: Budget, share: float | None) -> int | None:
 # ARGV: now ms, lease ms, lease id, amount, likely cost, then for each budget: limit (-1: none),
 # known spent, expiry in s. A call that fits by its greatest cost is admitted; while nothing else is booked,
 # one that fits by its likely cost is too, so that a budget can be used up whole and concurrency never
-# passes it. Returns {admitted 0|1, place of the refusing budget from 1, whether waiting may help 0|1, spent...}.
+# passes it. A counter's ``stage`` is what workers decided by forecast: ``cheaper`` or ``cache_only``. Returns {admitted 0|1,
+# place of the refusing budget from 1, whether waiting may help 0|1, spent..., stage 0|1 cheaper|2 cache only...}.
 RESERVE = """
 local now, amount, likely = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local count = (#KEYS - 1) / 2
 local out = {1, 0, 0}
 for i = 1, count do
   local key, leases, at = KEYS[2 * i - 1], KEYS[2 * i], 3 + 3 * i
-  local counts = redis.call('HMGET', key, 'spent', 'reserved')
+  local counts = redis.call('HMGET', key, 'spent', 'reserved', 'stage')
+  local stage = counts[3]
   if not counts[1] then
     redis.call('HSET', key, 'spent', ARGV[at + 1], 'reserved', 0)
     if tonumber(ARGV[at + 2]) > 0 then redis.call('EXPIRE', key, ARGV[at + 2]) end
@@ -167,7 +183,10 @@ for i = 1, count do
   end
   local spent, limit = tonumber(counts[1]), tonumber(ARGV[at])
   out[3 + i] = counts[1]
-  if out[1] == 1 and limit >= 0 and spent + reserved + amount > limit then
+  out[3 + count + i] = (stage == 'cache_only' and 2) or (stage == 'cheaper' and 1) or 0
+  if out[1] == 1 and stage == 'cache_only' then
+    out[1], out[2], out[3] = 0, i, 0
+  elseif out[1] == 1 and limit >= 0 and spent + reserved + amount > limit then
     -- A habit of dear calls must not close a small budget for good: half of it is always open to one call.
     local possible = spent < limit and spent + math.min(likely, limit / 2) <= limit
     if spent >= limit or reserved > 0 or not possible then
@@ -186,7 +205,8 @@ if out[1] == 1 then
     redis.call('PEXPIRE', KEYS[2 * i], 2 * tonumber(ARGV[2]))
   end
 elseif out[3] == 0 then
-  redis.call('HINCRBY', KEYS[2 * out[2] - 1], 'refused', 1)
+  local why = out[3 + count + out[2]] == 2 and 'refused_by_forecast' or 'refused'
+  redis.call('HINCRBY', KEYS[2 * out[2] - 1], why, 1)
 end
 return out
 """

@@ -154,7 +154,8 @@ WORKERS_ONLY: defaultdict[type[Document], set[str]] = defaultdict(
     {
         serving.QualityRule: {
             "alpha", "max_switches_per_day", "mode", "guards", "probe_share", "probe_usd_per_day",
-        }
+        },
+        serving.Budget: {"forecast_at", "forecast_cheaper_at", "forecast_cache_only_at"},
     },
 )  # fmt: skip
 """Fields that gateways have no use for."""

@@ -174,8 +174,16 @@ class Route(Document):
         return self
 
 
+Spent = Literal["api", "gpu", "evaluation", "embedding", "cache_check", "adjustment"]
+
+
 class Budget(Document):
-    """A limit on spend, over all calls whose fields equal ``scope``."""
+    """A limit on spend, over all calls whose fields equal ``scope`` and all kinds of spend that it ``covers`` (empty: all).
+
+    Stages are shares of ``amount``: people are told at ``alert_at``, calls go to ``cheaper_route`` from ``cheaper_at``, only
+    the cache answers from ``cache_only_at``, and from ``block_at`` nothing does. ``forecast_at``, ``forecast_cheaper_at`` and
+    ``forecast_cache_only_at`` are the same for the spend that is to be expected at the end of the period.
+    """
 
     amount: Annotated[Money, Field(gt=0)]
     period: Literal["day", "week", "month", "total"] = "month"
@@ -185,12 +193,29 @@ class Budget(Document):
     cheaper_at: Annotated[Share | None, NoneWord] = None
     cheaper_route: str = ""
     cache_only_at: Annotated[Share | None, NoneWord] = None
+    covers: list[Spent] = Field(default_factory=list[Spent])
+    forecast_at: list[Share] = Field(default_factory=list[Share])
+    forecast_cheaper_at: Annotated[Share | None, NoneWord] = None
+    forecast_cache_only_at: Annotated[Share | None, NoneWord] = None
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
-        if self.alert_at != sorted(set(self.alert_at)):
-            raise ValueError("alert_at must rise: [0.5, 0.8, 1.0]")
+        for name in ("alert_at", "forecast_at"):
+            if getattr(self, name) != sorted(set(getattr(self, name))):
+                raise ValueError(f"{name} must rise: [0.5, 0.8, 1.0]")
+        if self.forecast_cheaper_at is not None and not self.cheaper_route:
+            raise ValueError("forecast_cheaper_at needs a cheaper_route")
+        if self.period == "total" and self.forecasts:
+            raise ValueError("a budget without an end has no forecast for its end")
         return self
+
+    @property
+    def forecasts(self) -> bool:
+        """Whether anything is done by forecast."""
+        return bool(self.forecast_at) or (self.forecast_cheaper_at, self.forecast_cache_only_at) != (
+            None,
+            None,
+        )
 
 
 class Key(Document):
