@@ -140,41 +140,44 @@ class Recorder:
             sampled: The W3C flag as it came.
             scope: The instrumentation scope, from `spanledger.otlp.scope`.
         """
-        span = FinishedSpan()
-        span.trace_id, span.span_id, span.parent_span_id = trace_id, span_id, parent_span_id
-        span.name, span.kind = name, otlp.KINDS[kind]
-        span.start_time, span.end_time = start_time, end_time
-        span.attributes = {k: v for k, v in attributes.items() if v is not None} if attributes else {}
-        if status in ("cut", "cancelled"):
-            span.attributes[semconv.STATUS] = status
+        span = finished(
+            name, trace_id, span_id, parent_span_id, (start_time, end_time), kind, status, sampled
+        )
+        span.attributes |= {k: v for k, v in attributes.items() if v is not None} if attributes else {}
         span.events, span.links = tuple(events), tuple(links)
-        span.status_code, span.status_message = _STATUS.get(status, otlp.STATUS_UNSET), status_message
-        span.trace_state, span.flags, span.scope = trace_state, int(sampled), scope
-        span.dropped = otlp.NOTHING_DROPPED
+        span.status_message, span.trace_state, span.scope = status_message, trace_state, scope
         self.take(span)
 
     def take(self, span: SpanFacts) -> None:
         """Record a finished span. Never raises; what cannot be kept is counted."""
+        self.take_all((span,))
+
+    def take_all(self, spans: Sequence[SpanFacts]) -> None:
+        """Record finished spans in one write. Never raises; what cannot be kept is counted."""
         journal = self._journal
         if journal is None:
-            self._memory.put(span)
+            for span in spans:
+                self._memory.put(span)
             return
-        try:
-            payload = self._packed(span)
-        except Exception as error:  # noqa: BLE001  the SDK's public face: a span must not break its caller
-            self._lose("unencodable", error)
+        payloads: list[bytes] = []
+        for span in spans:
+            try:
+                payloads.append(self._packed(span))
+            except Exception as error:  # noqa: BLE001  the SDK's public face: a span must not break its caller
+                self._lose("unencodable", error)
+        if not payloads:
             return
         with self._lock:
             if self._busy:  # a signal handler or finaliser interrupted us inside the journal
-                self._late.append(payload)
+                self._late += payloads
                 return
             self._busy = True
-            self._append(journal, payload)
+            self._append(journal, payloads)
             while self._late:
-                self._append(journal, self._late.pop())
+                self._append(journal, [self._late.pop()])
             self._busy = False
-        if span.end_time > self._next_check:
-            self._next_check = span.end_time + _CHECK_NS
+        if spans[-1].end_time > self._next_check:
+            self._next_check = spans[-1].end_time + _CHECK_NS
             self._ensure_shipper()
 
     def _ready(self, span: SpanFacts) -> None:
@@ -191,15 +194,15 @@ class Recorder:
             payload = pack(span)
         return payload
 
-    def _append(self, journal: writer.Journal, payload: bytes) -> None:
+    def _append(self, journal: writer.Journal, payloads: Sequence[bytes]) -> None:
         try:
-            full = journal.append(payload)
-            self._recorded += 1
+            full = journal.append(*payloads)
+            self._recorded += len(payloads)
             if full:
                 poke(self._directory)
         except writer.JournalFull:
-            self._recorded += 1
-            self._count_drop("journal_full")
+            self._recorded += len(payloads)
+            self._count_drop("journal_full", len(payloads))
             if not self._warned:
                 self._warned = True
                 logger.warning(
@@ -213,7 +216,8 @@ class Recorder:
                     "The journal %s cannot be written (%s); spans are kept in memory, at most %d MB.",
                     self._directory, error.strerror or error, self.settings.memory_mb,
                 )  # fmt: skip
-            self._memory.put_payload(payload)
+            for payload in payloads:
+                self._memory.put_payload(payload)
 
     def _lose(self, reason: str, error: Exception) -> None:
         with self._lock:
@@ -221,8 +225,8 @@ class Recorder:
             self._count_drop(reason)
         logger.debug("span dropped (%s): %s", reason, error)
 
-    def _count_drop(self, reason: str) -> None:
-        self._dropped[reason] = self._dropped.get(reason, 0) + 1
+    def _count_drop(self, reason: str, spans: int = 1) -> None:
+        self._dropped[reason] = self._dropped.get(reason, 0) + spans
 
     def _ensure_shipper(self) -> None:
         if self._thread is not None and self._thread.is_alive():
@@ -340,6 +344,29 @@ class Recorder:
     def directory(self) -> Path:
         """The journal's folder."""
         return self._directory
+
+
+def finished(
+    name: str,
+    trace_id: bytes,
+    span_id: bytes,
+    parent_span_id: bytes,
+    times: tuple[int, int],
+    kind: str,
+    status: str,
+    sampled: bool,
+) -> FinishedSpan:
+    """A finished span to fill and give to `Recorder.take_all`; what each argument is, `Recorder.record` says."""
+    span = FinishedSpan()
+    span.trace_id, span.span_id, span.parent_span_id = trace_id, span_id, parent_span_id
+    span.name, span.kind = name, otlp.KINDS[kind]
+    span.start_time, span.end_time = times
+    span.attributes = {semconv.STATUS: status} if status in ("cut", "cancelled") else {}
+    span.events, span.links = (), ()
+    span.status_code, span.status_message = _STATUS.get(status, otlp.STATUS_UNSET), ""
+    span.trace_state, span.flags, span.scope = "", int(sampled), SCOPE
+    span.dropped = otlp.NOTHING_DROPPED
+    return span
 
 
 def _bounded(pairs: Mapping[str, str | int]) -> dict[str, str | int]:

@@ -60,6 +60,6 @@ class Rates:
 
 def _refuse(wait: float, limit: str) -> None:
     if wait > 0:
-        metrics.child(metrics.REFUSED, "rate_limit").inc()
+        metrics.count(metrics.REFUSED, "rate_limit")
         message = f"this key may make {limit}; try again in {wait:.0f} s"
         raise RefusedError(429, "rate_limit_exceeded", message, retry_after_s=wait)

@@ -46,7 +46,7 @@ class AnswerCache:
             call.cache = "off"
             return None
         entry = await self._get(_key(call.key.project, digest), rule.ttl_s)
-        metrics.child(metrics.CACHE, "hit" if entry else "miss").inc()
+        metrics.count(metrics.CACHE, "hit" if entry else "miss")
         call.cache = "exact" if entry else "miss"
         if entry is not None:
             call.entry, call.digest = entry, digest
@@ -94,7 +94,7 @@ class AnswerCache:
         try:
             return await self._link.call("GET", key)
         except RedisAwayError:
-            metrics.child(metrics.REDIS_ERRORS, "cache").inc()
+            metrics.count(metrics.REDIS_ERRORS, "cache")
             return None
 
 
@@ -121,4 +121,4 @@ def _key(project: str, digest: str) -> str:
 
 def _counted(future: asyncio.Future[object]) -> None:
     if not future.cancelled() and future.exception() is not None:
-        metrics.child(metrics.REDIS_ERRORS, "cache").inc()
+        metrics.count(metrics.REDIS_ERRORS, "cache")

@@ -57,6 +57,7 @@ class Gateway:
         self.recorder = recorder
         self._tasks: list[asyncio.Task[Any]] = []
         self._serving: Serving | None = None
+        self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -69,13 +70,13 @@ class Gateway:
         path: str = scope["path"]
         endpoint = ENDPOINTS.get(path)
         if endpoint is not None and scope["method"] == "POST" and self._serving is not None:
-            metrics.IN_FLIGHT.inc()
+            self._in_flight += 1
             try:
                 await self._serving(endpoint, scope, receive, send)
             except Exception:  # noqa: BLE001  the edge of an HTTP request
                 await self._broken(endpoint, send)
             finally:
-                metrics.IN_FLIGHT.dec()
+                self._in_flight -= 1
         elif endpoint is not None:
             refused = RefusedError(405, "method_not_allowed", f"{path} takes POST only")
             await send_whole(send, 405, [*refused.headers(), (b"allow", b"POST")], refused.body(endpoint))
@@ -126,6 +127,8 @@ class Gateway:
             await send_whole(send, refused.status, refused.headers(), body)
 
     def _metrics(self) -> bytes:
+        metrics.IN_FLIGHT.set(self._in_flight)
+        metrics.flush()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)
@@ -182,6 +185,7 @@ class Gateway:
         self._follow(self.states.run())
         self._follow(listen(self.link, wake))
         self._follow(self.ledger.run())
+        self._follow(self._count())
         self._follow(self.engines.run())
         self._follow(asyncio.to_thread(_load_prices))
         # What lives from here on is never garbage, and a request leaves no cycles: looking for them seldom
@@ -200,6 +204,13 @@ class Gateway:
         await self.link.close()
         await self.upstreams.close()
         await asyncio.to_thread(self.recorder.close)
+
+    async def _count(self) -> None:
+        """Keep current what another worker's ``/metrics`` shows of this one, until cancelled."""
+        while True:
+            await asyncio.sleep(1.0)
+            metrics.IN_FLIGHT.set(self._in_flight)
+            metrics.flush()
 
     def _follow(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 from typing import cast
@@ -22,6 +21,7 @@ from spanledger.serving.translate import UntranslatableError, translation
 from .calls import Attempt, Call
 from .http.response import Response
 from .upstreams import AttemptFailed, Upstreams
+from .within import Within
 
 _LARGEST_ERROR = 1 << 18
 _LARGEST_HELD = 1 << 20  # bytes of a stream before its first content event
@@ -77,7 +77,7 @@ async def ask(
         AttemptFailed: there is no answer to pass on.
     """
     try:
-        async with asyncio.timeout(limit_s):
+        with Within(limit_s):
             response = await _open(upstreams, call, attempt, body)
             if call.ask.stream:
                 return await _start_stream(call, attempt, response)
@@ -94,7 +94,12 @@ def wire_of(ask: Ask, upstream: Upstream | None) -> Wire:
 
 
 async def _open(upstreams: Upstreams, call: Call, attempt: Attempt, body: bytes) -> Response:
-    traceparent = propagation.format(call.trace_id, attempt.span_id, sampled=call.sampled)
+    # Engines continue the trace; vendors have no use for our ids.
+    traceparent = (
+        propagation.format(call.trace_id, attempt.span_id, sampled=call.sampled)
+        if attempt.upstream.protocol == "vllm"
+        else ""
+    )
     response = await upstreams.post(attempt.upstream, attempt.wire, body, call.headers, traceparent)
     if response.status == 200:
         return response

@@ -197,7 +197,7 @@ class Attempts:
             return
         estimate = self._pricing.estimate(call, attempt)
         if estimate is None and self._settings.gateway_unpriced == "refuse":
-            metrics.child(metrics.REFUSED, "unpriced").inc()
+            metrics.count(metrics.REFUSED, "unpriced")
             raise unpriced(attempt.target.model)
         amount, likely = estimate or (0, 0)
         if call.booking is not None:
@@ -236,7 +236,7 @@ class Attempts:
         attempt.failure = failure
         attempt.ended = time.time_ns()
         attempt.status = "error"
-        metrics.child(metrics.ATTEMPTS, attempt.target.upstream, failure.error_type).inc()
+        metrics.count(metrics.ATTEMPTS, attempt.target.upstream, failure.error_type)
         if failure.counts_against_health:
             self.health.failed(attempt.place, time.monotonic(), failure.retry_after_s)
         else:
@@ -245,7 +245,7 @@ class Attempts:
     def ended(self, attempt: Attempt) -> None:
         """The answer is over; a cut counts against the target like any failure."""
         attempt.ended = time.time_ns()
-        metrics.child(metrics.ATTEMPTS, attempt.target.upstream, attempt.status).inc()
+        metrics.count(metrics.ATTEMPTS, attempt.target.upstream, attempt.status)
         if attempt.status == "ok":
             self.health.succeeded(attempt.place)
         elif attempt.status == "cut":

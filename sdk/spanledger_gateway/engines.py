@@ -85,7 +85,7 @@ class Engines:
                 raise HttpError(f"it answered {status}")
         except (OSError, TimeoutError) as wrong:
             look.next_at = now + _AFTER_FAILURE_S
-            metrics.child(metrics.ENGINE_ERRORS, upstream.base_url).inc()
+            metrics.count(metrics.ENGINE_ERRORS, upstream.base_url)
             logger.debug("no metrics of %s: %s", upstream.base_url, wrong)
             return
         look.engine, look.at, look.sent = read(page.decode("utf-8", "replace")), time.monotonic(), 0

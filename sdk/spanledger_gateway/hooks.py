@@ -131,13 +131,13 @@ async def _run(hook: Hook, work: Awaitable[Any]) -> Any:
         async with asyncio.timeout(hook.timeout_s):
             return await work
     except Blocked as blocked:
-        metrics.child(metrics.HOOKS, hook.name, "blocked").inc()
+        metrics.count(metrics.HOOKS, hook.name, "blocked")
         raise RefusedError(
             403, "blocked_by_guard", str(blocked) or f"blocked by {hook.name}", retry=False
         ) from None
     except Exception as wrong:
         outcome = "timeout" if isinstance(wrong, TimeoutError) else "error"
-        metrics.child(metrics.HOOKS, hook.name, outcome).inc()
+        metrics.count(metrics.HOOKS, hook.name, outcome)
         logger.warning("the hook %s failed (%s); it fails %s", hook.name, wrong or outcome, hook.fail)
         if hook.fail == "open":
             return None

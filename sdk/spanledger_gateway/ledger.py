@@ -44,7 +44,7 @@ class Ledger:
             verdict = await self._queue(booking, likely, verdict)
         if verdict.refusing is None:
             return booking
-        metrics.child(metrics.REFUSED, "budget").inc()
+        metrics.count(metrics.REFUSED, "budget")
         raise refusal_of(verdict, time.time())
 
     def settle(self, booking: Booking, cost: int) -> None:
@@ -97,7 +97,7 @@ class Ledger:
             self.settle(booking, 0)  # it may be booked already; commands keep their order
             raise
         except RedisAwayError as away:
-            metrics.child(metrics.REDIS_ERRORS, "budget").inc()
+            metrics.count(metrics.REDIS_ERRORS, "budget")
             raise unavailable() from away
         return self._knowledge.answered(booking, answer)
 
@@ -120,7 +120,7 @@ class Ledger:
         if future.cancelled() or wrong is not None:
             if isinstance(wrong, UnknownScriptError):
                 self._link.forget_scripts()
-            metrics.child(metrics.REDIS_ERRORS, "settle").inc()
+            metrics.count(metrics.REDIS_ERRORS, "settle")
             if len(self._unsettled) == _UNSETTLED:
                 metrics.UNSETTLED.inc()
             self._unsettled.append((booking, cost))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import lru_cache
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -50,6 +51,21 @@ OVERHEAD = Histogram(
     ["endpoint"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+
+
+_tally: defaultdict[Counter, int] = defaultdict(int)
+
+
+def count(family: Counter, *values: str) -> None:
+    """Count one on a call's way; ``flush`` adds it to what is shown."""
+    _tally[child(family, *values)] += 1
+
+
+def flush() -> None:
+    """Add what was counted since the last time."""
+    for counter, number in _tally.items():
+        counter.inc(number)
+    _tally.clear()
 
 
 @lru_cache(maxsize=4096)

@@ -34,11 +34,11 @@ class Pricing:
         usage = attempt.answer.usage
         if usage is None:
             usage = estimated_usage(call.ask, attempt.answer.characters)
-            metrics.child(metrics.ESTIMATED, attempt.target.upstream).inc()
+            metrics.count(metrics.ESTIMATED, attempt.target.upstream)
         attempt.usage = usage
         attempt.cost = self._cost(call, attempt, usage, attempt.answer.model or attempt.target.model)
         if attempt.cost is None:
-            metrics.child(metrics.UNPRICED, attempt.target.model).inc()
+            metrics.count(metrics.UNPRICED, attempt.target.model)
 
     def learn(self, call: Call, attempt: Attempt) -> None:
         """Remember how long a whole answer was, and how far the estimate of its prompt was off."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from spanledger import semconv
+from spanledger.journal.frames import FinishedSpan
 from spanledger.otlp import AttributeValue
-from spanledger.recorder import Recorder
+from spanledger.recorder import Recorder, finished
 from spanledger.serving.answers import Answer
 from spanledger.serving.asks import Ask, Endpoint
+from spanledger.serving.engine import Engine
 from spanledger.serving.protocols.values import integer, number
 from spanledger.serving.relay import READ_BODY
 
@@ -46,9 +49,9 @@ class Recording:
         """Record the call. Never raises: a caller must not suffer from it."""
         try:
             common = _common(call)
-            for attempt in call.attempts:
-                self._attempt(call, attempt, ended, common.copy())
-            self._request(call, ended, common)
+            spans = [self._attempt(call, attempt, ended, common) for attempt in call.attempts]
+            spans.append(self._request(call, ended, common))
+            self._recorder.take_all(spans)
         except Exception:
             metrics.RECORDING_ERRORS.inc()
             logger.debug("a call could not be recorded", exc_info=True)
@@ -56,44 +59,46 @@ class Recording:
     def shadow(self, call: Call, attempt: Attempt) -> None:
         """Record a shadow attempt below its call's request. Never raises."""
         try:
-            attributes = _common(call)
-            attributes[semconv.PURPOSE] = "shadow"
-            attributes[semconv.STREAM] = False
-            self._attempt(call, attempt, attempt.ended, attributes)
+            common = _common(call) | {semconv.PURPOSE: "shadow", semconv.STREAM: False}
+            self._recorder.take_all([self._attempt(call, attempt, attempt.ended, common)])
         except Exception:
             metrics.RECORDING_ERRORS.inc()
             logger.debug("a shadow call could not be recorded", exc_info=True)
 
-    def _request(self, call: Call, ended: int, attributes: Attributes) -> None:
-        is_billable = call.entry is not None
-        attributes[semconv.BILLABLE] = is_billable
-        attributes[semconv.CACHE] = call.cache or None
+    def _request(self, call: Call, ended: int, common: Attributes) -> FinishedSpan:
+        span = finished(
+            f"{call.endpoint} {call.ask.model}",
+            call.trace_id,
+            call.span_id,
+            call.parent_span_id,
+            (call.started, max(ended, call.started)),
+            "server",
+            call.status,
+            call.sampled,
+        )
+        span.status_message = call.message
+        span.attributes |= common
+        attributes = span.attributes
+        if call.cache:
+            attributes[semconv.CACHE] = call.cache
         if call.first_answer:
             attributes[semconv.TTFT_S] = (call.first_answer - call.started) / 1e9
         if call.error_type:
             attributes[semconv.ERROR_TYPE] = call.error_type
-        if call.entry is not None:
-            self._hit(call, attributes, ended)
-        elif self._content and call.served_by is None:
-            _prompt(call.ask, attributes)
-        attributes[semconv.BILLABLE_REASON] = None if is_billable else semconv.REASON_REQUEST
         served = call.served_by
+        if call.entry is not None:
+            attributes[semconv.BILLABLE] = True
+            self._hit(call, attributes, ended)
+        else:
+            attributes[semconv.BILLABLE] = False
+            attributes[semconv.BILLABLE_REASON] = semconv.REASON_REQUEST
+            if self._content and served is None:
+                _prompt(call.ask, attributes)
         if served is not None:
             attributes[semconv.UPSTREAM] = served.target.upstream
-            attributes[semconv.FALLBACK_FROM] = served.fallback_from or None
-        self._recorder.record(
-            f"{call.endpoint} {call.ask.model}",
-            trace_id=call.trace_id,
-            span_id=call.span_id,
-            parent_span_id=call.parent_span_id,
-            start_time=call.started,
-            end_time=max(ended, call.started),
-            attributes=attributes,
-            status=call.status,
-            status_message=call.message,
-            kind="server",
-            sampled=call.sampled,
-        )
+            if served.fallback_from:
+                attributes[semconv.FALLBACK_FROM] = served.fallback_from
+        return span
 
     def _hit(self, call: Call, attributes: Attributes, ended: int) -> None:
         entry = call.entry
@@ -103,54 +108,78 @@ class Recording:
         attributes[semconv.PROVIDER] = entry.provider
         attributes[semconv.CACHE_ENTRY] = call.digest
         attributes[semconv.CACHE_AGE_NS] = max(0, ended - entry.stored_at)
-        attributes[semconv.COST_SAVED] = entry.cost or None
+        if entry.cost:
+            attributes[semconv.COST_SAVED] = entry.cost
         _answer(answer, attributes, self._content)
         if self._content:
             _prompt(call.ask, attributes)
 
-    def _attempt(self, call: Call, attempt: Attempt, ended: int, attributes: Attributes) -> None:
+    def _attempt(self, call: Call, attempt: Attempt, ended: int, common: Attributes) -> FinishedSpan:
+        span = finished(
+            f"{OPERATIONS[call.endpoint]} {attempt.target.model}",
+            call.trace_id,
+            attempt.span_id,
+            call.span_id,
+            (attempt.started, max(attempt.ended or ended, attempt.started)),
+            "client",
+            attempt.status,
+            call.sampled,
+        )
+        span.attributes |= common
+        attributes = span.attributes
         attributes[semconv.BILLABLE] = attempt.reached
-        if not attempt.reached:
-            attributes[semconv.BILLABLE_REASON] = "no answer came of this attempt"
-        attributes[semconv.CACHE] = call.cache or None
         attributes[semconv.UPSTREAM] = attempt.target.upstream
         attributes[semconv.ATTEMPT] = attempt.number
-        attributes[semconv.FALLBACK_FROM] = attempt.fallback_from or None
-        attributes[semconv.ROUTE_REASON] = attempt.reason or (
-            f"budget {call.stepped_down}" if call.stepped_down else None
-        )
         attributes[semconv.REQUEST_MODEL] = attempt.target.model
         attributes[semconv.PROVIDER] = attempt.provider
-        if attempt.engine is not None:
-            attributes[semconv.ENGINE_RUNNING] = attempt.engine.running
-            attributes[semconv.ENGINE_WAITING] = attempt.engine.waiting
-            attributes[semconv.ENGINE_KV_USAGE] = attempt.engine.kv_usage
-            attributes[semconv.ENGINE_PREFIX_HITS] = attempt.engine.prefix_hits
-        attributes[semconv.GPU_POOL] = attempt.upstream.gpu_pool or None
-        attributes[semconv.SERVER_ADDRESS] = urlsplit(attempt.upstream.base_url).hostname
+        attributes[semconv.SERVER_ADDRESS] = _host(attempt.upstream.base_url)
+        if call.cache:
+            attributes[semconv.CACHE] = call.cache
         if attempt.first_content:
             attributes[semconv.TTFT_S] = (attempt.first_content - attempt.started) / 1e9
+        _why(call, attempt, attributes)
+        if attempt.upstream.gpu_pool:
+            attributes[semconv.GPU_POOL] = attempt.upstream.gpu_pool
+        if attempt.engine is not None:
+            _engine(attempt.engine, attributes)
         if attempt.failure is not None:
             attributes[semconv.ERROR_TYPE] = attempt.failure.error_type
+            span.status_message = attempt.failure.message
         if attempt.reached:
             _answer(attempt.answer, attributes, self._content)
             if self._content:
                 _prompt(call.ask, attributes)
+        else:
+            attributes[semconv.BILLABLE_REASON] = "no answer came of this attempt"
         if attempt.usage is not None:
-            attributes.update(attempt.usage.attributes())
-        self._recorder.record(
-            f"{OPERATIONS[call.endpoint]} {attempt.target.model}",
-            trace_id=call.trace_id,
-            span_id=attempt.span_id,
-            parent_span_id=call.span_id,
-            start_time=attempt.started,
-            end_time=max(attempt.ended or ended, attempt.started),
-            attributes=attributes,
-            status=attempt.status,
-            status_message=attempt.failure.message if attempt.failure else "",
-            kind="client",
-            sampled=call.sampled,
-        )
+            attributes |= attempt.usage.attributes()
+        return span
+
+
+@lru_cache(maxsize=1024)
+def _host(base_url: str) -> str:
+    return urlsplit(base_url).hostname or ""
+
+
+def _why(call: Call, attempt: Attempt, attributes: Attributes) -> None:
+    """Why this target and no other."""
+    if attempt.fallback_from:
+        attributes[semconv.FALLBACK_FROM] = attempt.fallback_from
+    if attempt.reason:
+        attributes[semconv.ROUTE_REASON] = attempt.reason
+    elif call.stepped_down:
+        attributes[semconv.ROUTE_REASON] = f"budget {call.stepped_down}"
+
+
+def _engine(engine: Engine, attributes: Attributes) -> None:
+    """What the engine was doing when it was asked, as far as it tells."""
+    known: tuple[tuple[str, AttributeValue | None], ...] = (
+        (semconv.ENGINE_RUNNING, engine.running),
+        (semconv.ENGINE_WAITING, engine.waiting),
+        (semconv.ENGINE_KV_USAGE, engine.kv_usage),
+        (semconv.ENGINE_PREFIX_HITS, engine.prefix_hits),
+    )
+    attributes |= {name: value for name, value in known if value is not None}
 
 
 def cost_text(cost: Decimal) -> str:
@@ -159,29 +188,38 @@ def cost_text(cost: Decimal) -> str:
 
 
 def _common(call: Call) -> Attributes:
-    ask = call.ask
+    ask, key = call.ask, call.key
     attributes: Attributes = {
-        semconv.PROJECT: call.key.project,
-        semconv.KEY_ID: call.key.id,
+        semconv.PROJECT: key.project,
+        semconv.KEY_ID: key.id,
         semconv.OPERATION: OPERATIONS[call.endpoint],
         semconv.REQUEST_MODEL: ask.model,
         semconv.ROUTE: ask.model,
         semconv.STREAM: ask.stream,
-        semconv.MAX_TOKENS: ask.max_tokens,
-        semconv.TEAM: call.key.team or None,
-        semconv.SEED: integer(ask.body.get("seed")),
     }
+    if key.team:
+        attributes[semconv.TEAM] = key.team
+    if ask.max_tokens is not None:
+        attributes[semconv.MAX_TOKENS] = ask.max_tokens
+    if (seed := integer(ask.body.get("seed"))) is not None:
+        attributes[semconv.SEED] = seed
     for name, field in _SAMPLING:
-        if (value := ask.body.get(field)) is not None:
-            attributes[name] = number(value)
+        if (value := number(ask.body.get(field))) is not None:
+            attributes[name] = value
+    _told_by_headers(call, attributes)
+    return attributes
+
+
+def _told_by_headers(call: Call, attributes: Attributes) -> None:
     for header, name in semconv.REQUEST_HEADERS.items():
         if value := call.headers.get(header):
             attributes[name] = value
-    if semconv.USER_ID not in attributes and ask.user:
-        attributes[semconv.USER_ID] = ask.user
-    _tags(attributes)
-    _prompt_name(attributes)
-    return attributes
+    if semconv.USER_ID not in attributes and call.ask.user:
+        attributes[semconv.USER_ID] = call.ask.user
+    if semconv.TAGS in attributes:
+        _tags(attributes)
+    if semconv.PROMPT_NAME in attributes:
+        _prompt_name(attributes)
 
 
 def _tags(attributes: Attributes) -> None:
@@ -216,11 +254,16 @@ def _prompt(ask: Ask, attributes: Attributes) -> None:
 
 
 def _answer(answer: Answer, attributes: Attributes, content: bool) -> None:
-    attributes[semconv.RESPONSE_ID] = answer.id or None
-    attributes[semconv.RESPONSE_MODEL] = answer.model or None
-    attributes[semconv.FINISH_REASONS] = answer.finish_reasons or None
-    attributes[semconv.OPENAI_SERVICE_TIER] = answer.service_tier or None
-    attributes[semconv.REGION] = answer.region or None
+    if answer.id:
+        attributes[semconv.RESPONSE_ID] = answer.id
+    if answer.model:
+        attributes[semconv.RESPONSE_MODEL] = answer.model
+    if reasons := answer.finish_reasons:
+        attributes[semconv.FINISH_REASONS] = reasons
+    if answer.service_tier:
+        attributes[semconv.OPENAI_SERVICE_TIER] = answer.service_tier
+    if answer.region:
+        attributes[semconv.REGION] = answer.region
     if content and answer.choices:
         attributes[semconv.OUTPUT_MESSAGES] = _json(answer.messages())
 

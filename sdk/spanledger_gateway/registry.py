@@ -20,6 +20,7 @@ from .upstreams import Upstreams
 logger = logging.getLogger("spanledger.gateway")
 
 _NO_PROJECT = ProjectSnapshot()
+_MOST_PRESENTED = 10_000
 _LIMIT_S = 5.0
 _LARGEST = 256 << 20
 
@@ -30,6 +31,7 @@ class Registry:
     def __init__(self, snapshot: Snapshot = EMPTY) -> None:
         self.snapshot = snapshot
         self._keys = {key.hash: key for key in snapshot.keys}
+        self._presented: dict[str, SnapshotKey] = {}  # keys that were right, so that they need no hash again
         self._budgets = {
             name: BudgetBook(p.budgets, name) for name, p in snapshot.projects.items() if p.budgets
         }
@@ -37,7 +39,12 @@ class Registry:
 
     def key(self, presented: str) -> SnapshotKey | None:
         """The key that was presented, or None when it is unknown or may not use the gateway."""
-        return self._keys.get(hashlib.sha256(presented.encode()).hexdigest())
+        found = self._presented.get(presented)
+        if found is None:
+            found = self._keys.get(hashlib.sha256(presented.encode()).hexdigest())
+            if found is not None and len(self._presented) < _MOST_PRESENTED:
+                self._presented[presented] = found
+        return found
 
     def project(self, name: str) -> ProjectSnapshot:
         """What the project may use; nothing when it is unknown."""

@@ -203,7 +203,7 @@ class Serving:
         finally:
             if not call.is_draining:
                 await let_go(live)
-        metrics.child(metrics.STREAMS, attempt.status).inc()
+        metrics.count(metrics.STREAMS, attempt.status)
         self._close(call, attempt)
         if attempt.status == "ok":
             self._parts.cache.keep(call, attempt, None)
@@ -230,8 +230,8 @@ class Serving:
             call.error_type, call.message = refused.code, refused.message
             headers += _headers(call)
         else:
-            metrics.child(metrics.REQUESTS, endpoint, str(refused.status)).inc()
-            metrics.child(metrics.REFUSED, refused.code).inc()
+            metrics.count(metrics.REQUESTS, endpoint, str(refused.status))
+            metrics.count(metrics.REFUSED, refused.code)
         await send_whole(send, refused.status, headers, refused.body(endpoint))
 
     # The end of a call
@@ -251,7 +251,7 @@ class Serving:
         attempt = call.attempts[-1] if call.attempts else None
         if attempt is not None and attempt.answer.ended and not attempt.ended:
             # It had the whole answer, and hung up before the provider's connection was given back.
-            metrics.child(metrics.STREAMS, attempt.status).inc()
+            metrics.count(metrics.STREAMS, attempt.status)
             self._close(call, attempt)
             self._parts.cache.keep(call, attempt, None)
             return
@@ -261,7 +261,7 @@ class Serving:
         if attempt.reached and not attempt.ended:
             attempt.status = "cancelled"
             self._close(call, attempt)
-            metrics.child(metrics.STREAMS, "cancelled").inc()
+            metrics.count(metrics.STREAMS, "cancelled")
 
     def _drain_later(self, call: Call, live: Live) -> None:
         """Where the route says so, a vendor's stream is read on without its caller; engines are freed at once."""
@@ -282,17 +282,17 @@ class Serving:
             await let_go(live)
             live.attempt.status = "cancelled"
             self._close(call, live.attempt)
-            metrics.child(metrics.STREAMS, "cancelled").inc()
+            metrics.count(metrics.STREAMS, "cancelled")
             self._finish(call)
 
     def _finish(self, call: Call) -> None:
         if call.booking is not None and not call.booking.closed:
             self._parts.ledger.settle(call.booking, 0)
-        metrics.child(metrics.REQUESTS, call.endpoint, str(call.http_status)).inc()
+        metrics.count(metrics.REQUESTS, call.endpoint, str(call.http_status))
         if call.first_answer:
             metrics.timing(call.endpoint).observe((call.first_answer - call.started) / 1e9)
         if len(call.attempts) > 1 and call.served_by is not None:
-            metrics.child(metrics.FALLBACKS, call.ask.model).inc()
+            metrics.count(metrics.FALLBACKS, call.ask.model)
         self._parts.recording.record(call, time.time_ns())
 
 

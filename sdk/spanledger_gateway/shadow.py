@@ -45,7 +45,7 @@ class Shadows:
         if rule is None or random.random() >= rule.rate:
             return
         if len(self._running) >= _MOST_AT_ONCE:
-            metrics.child(metrics.SHADOWS, "left_out").inc()
+            metrics.count(metrics.SHADOWS, "left_out")
             return
         task = asyncio.get_running_loop().create_task(
             self._run(call, Target(upstream=rule.upstream, model=rule.model))
@@ -62,7 +62,7 @@ class Shadows:
     async def _run(self, original: Call, target: Target) -> None:
         upstream = original.project.upstreams.get(target.upstream)
         if upstream is None:
-            metrics.child(metrics.SHADOWS, "no_upstream").inc()
+            metrics.count(metrics.SHADOWS, "no_upstream")
             return
         # A whole answer is enough, also where the caller wanted a stream.
         body = {
@@ -85,12 +85,12 @@ class Shadows:
             await self._book(call, attempt)
             await self._ask(call, attempt)
         except RefusedError:
-            metrics.child(metrics.SHADOWS, "over_budget").inc()
+            metrics.count(metrics.SHADOWS, "over_budget")
             return
         finally:
             if call.booking is not None:
                 self._ledger.settle(call.booking, nano(attempt.cost.total) if attempt.cost else 0)
-        metrics.child(metrics.SHADOWS, attempt.status).inc()
+        metrics.count(metrics.SHADOWS, attempt.status)
         self._record(original, attempt)
 
     async def _book(self, call: Call, attempt: Attempt) -> None:

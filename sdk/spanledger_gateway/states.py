@@ -69,7 +69,7 @@ class RouteStates:
         try:
             answers = cast(list[list[bytes | None]], await asyncio.gather(*futures))
         except RedisAwayError:
-            metrics.child(metrics.REDIS_ERRORS, "route_state").inc()
+            metrics.count(metrics.REDIS_ERRORS, "route_state")
             for future in futures:
                 future.exception() if future.done() else future.cancel()
             return

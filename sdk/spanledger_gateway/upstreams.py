@@ -68,7 +68,7 @@ class Upstreams:
         try:
             place = place_of(upstream.base_url, PATHS[wire], upstream.allow_private)
             lines = [*_headers(upstream, wire, caller), b"content-length: %d" % len(body)]
-            if upstream.protocol == "vllm":
+            if traceparent:
                 lines.append(b"traceparent: " + traceparent.encode())
             return await self._client.send(place.origin, _request(b"POST", place, lines) + body)
         except ForbiddenAddressError as forbidden:

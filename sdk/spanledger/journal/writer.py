@@ -72,14 +72,14 @@ class Journal:
         self._count = 0
         self._done = [0, 0, 0]  # shipped, rejected, expired of segments that are over
 
-    def append(self, payload: bytes) -> bool:
-        """Store one payload; on return it survives the death of this process. True when a segment filled up.
+    def append(self, *payloads: bytes) -> bool:
+        """Store payloads, all or none; on return they survive the death of this process. True when a segment filled up.
 
         Raises:
-            JournalFull: the folder's limit is reached; it is not stored.
+            JournalFull: the folder's limit is reached; nothing is stored.
             OSError: there is no disk to store it on.
         """
-        record = frames.frame(payload)
+        record = b"".join(map(frames.frame, payloads))
         active, start = self._active, self._offset
         end = start + len(record)
         rotated = active is None or end > active.size
@@ -89,7 +89,7 @@ class Journal:
             end = start + len(record)
         active.data[start:end] = record
         self._offset = end
-        self._count += 1
+        self._count += len(payloads)
         words = active.words
         words[COUNT] = self._count
         words[COMMITTED] = end

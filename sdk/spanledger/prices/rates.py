@@ -44,7 +44,7 @@ class Buckets(Protocol):
     def web_searches(self) -> int | None: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: that makes it five times as dear to build
 class Cost:
     """US dollars per bucket, nine digits after the point; ``total`` is their sum.
 
@@ -94,24 +94,18 @@ class Rates:
         A model's tier is chosen by all input tokens together (cached ones included) and then holds for
         every token of the call, as vendors bill long contexts.
         """
-        inputs = (
-            usage.input_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.cache_write_1h_tokens,
-            usage.input_audio_tokens,
-            usage.input_image_tokens,
-        )
-        outputs = (
-            usage.output_tokens,
-            usage.reasoning_tokens,
-            usage.output_audio_tokens,
-            usage.output_image_tokens,
-        )
-        if all(tokens is None for tokens in inputs + outputs) and not (self.image and usage.image_units):
+        if not _is_told(usage) and not (self.image and usage.image_units):
             return None  # images alone may have no rate; no usage at all has no cost we know
+        context = (
+            (usage.input_tokens or 0)
+            + (usage.cache_read_tokens or 0)
+            + (usage.cache_write_tokens or 0)
+            + (usage.cache_write_1h_tokens or 0)
+            + (usage.input_audio_tokens or 0)
+            + (usage.input_image_tokens or 0)
+        )
         try:
-            return self._sum(usage, sum(tokens or 0 for tokens in inputs))
+            return self._sum(usage, context)
         except _NoRateError:
             return None
 
@@ -141,7 +135,10 @@ class Rates:
         output = _bucket(usage.output_tokens, self.output, context)
         reasoning = _bucket(usage.reasoning_tokens, self.reasoning, context)
         other = self._other(usage, context)
-        parts = (cost_input, cache_read, cache_write, output, reasoning, other)
+        total = _NOTHING
+        for part in (cost_input, cache_read, cache_write, output, reasoning, other):
+            if part:
+                total += part
         return Cost(
             input=cost_input,
             cache_read=cache_read,
@@ -149,12 +146,21 @@ class Rates:
             output=output,
             reasoning=reasoning,
             other=other,
-            total=sum((part for part in parts if part is not None), _NOTHING),
+            total=total,
             source=self.source,
             version=self.version,
         )
 
     def _other(self, usage: Buckets, context: int) -> Decimal | None:
+        if self.request is None and not (
+            usage.input_audio_tokens
+            or usage.output_audio_tokens
+            or usage.input_image_tokens
+            or usage.output_image_tokens
+            or usage.image_units
+            or usage.web_searches
+        ):
+            return _none_of(usage)
         found: Decimal | None = None
         for tokens, rate in (
             (usage.input_audio_tokens, self.input_audio),
@@ -174,12 +180,38 @@ class Rates:
         return found
 
 
+def _none_of(usage: Buckets) -> Decimal | None:
+    """What no audio and no images cost: nothing where usage told that there were none."""
+    is_told = (
+        usage.input_audio_tokens is not None
+        or usage.output_audio_tokens is not None
+        or usage.input_image_tokens is not None
+        or usage.output_image_tokens is not None
+    )
+    return _NOTHING if is_told else None
+
+
 TOKEN_RATES = (
     "input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning", "input_audio", "output_audio",
     "input_image", "output_image",
 )  # fmt: skip
 """The fields of ``Rates`` that are USD per token, and those that are USD per unit."""
 UNIT_RATES = ("image", "web_search", "request")
+
+
+def _is_told(usage: Buckets) -> bool:
+    """Whether the provider told any tokens, be it none."""
+    return (
+        usage.input_tokens is not None
+        or usage.output_tokens is not None
+        or any(getattr(usage, name) is not None for name in _TOKENS)
+    )
+
+
+_TOKENS = (
+    "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "input_audio_tokens", "input_image_tokens",
+    "reasoning_tokens", "output_audio_tokens", "output_image_tokens",
+)  # fmt: skip
 
 
 class _NoRateError(Exception):

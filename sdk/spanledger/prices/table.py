@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -33,7 +34,9 @@ class PriceTable:
                 self._exact.setdefault(one.model, []).append(one)
         self._patterns = [one for one in parsed if one.is_pattern]
         self._has_documents = bool(parsed)
-        self._memo: dict[tuple[str, str, str, str, bool, int], Rates | None] = {}
+        # Between two of these moments the same documents hold.
+        self._moments = sorted({moment for one in parsed for moment in (one.start, one.end) if moment})
+        self._memo: dict[tuple[str, str, str, str, bool, int, int], Rates | None] = {}
 
     def cost(
         self,
@@ -70,9 +73,8 @@ class PriceTable:
         batch: bool = False,
     ) -> Rates | None:
         """The rates of one model at one moment, or None when nobody wrote them down. Memoised."""
-        if self._has_documents:
-            return self._look_up(provider, model, at, service_tier, region, batch)
-        key = (provider, model, service_tier, region, batch, at // MINUTE_NS)
+        since = bisect_right(self._moments, at)
+        key = (provider, model, service_tier, region, batch, at // MINUTE_NS, since)
         try:
             return self._memo[key]
         except KeyError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 from spanledger.prices import PriceTable
 from spanledger.serving.asks import (
@@ -28,8 +29,7 @@ Kind = tuple[str, str, str]
 """Project, route and target: calls of one kind have answers of about one length."""
 
 
-@dataclass(slots=True, frozen=True)
-class Tariff:
+class Tariff(NamedTuple):
     """Whose prices hold for one call. ``version`` changes with the table's content; ``at`` is ns since the epoch."""
 
     table: PriceTable

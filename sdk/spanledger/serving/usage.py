@@ -62,12 +62,11 @@ class Usage:
 
     def attributes(self) -> dict[str, int | bool]:
         """Span attributes: on the wire totals include their parts, as OpenTelemetry's convention says."""
-        writes = _total(self.cache_write_tokens, self.cache_write_1h_tokens)
         pairs: tuple[tuple[str, int | None], ...] = (
             (semconv.INPUT_TOKENS, self.input_total),
             (semconv.OUTPUT_TOKENS, self.output_total),
             (semconv.CACHE_READ_TOKENS, self.cache_read_tokens),
-            (semconv.CACHE_WRITE_TOKENS, writes),
+            (semconv.CACHE_WRITE_TOKENS, _total(self.cache_write_tokens, self.cache_write_1h_tokens)),
             (semconv.CACHE_WRITE_1H_TOKENS, self.cache_write_1h_tokens),
             (semconv.REASONING_TOKENS, self.reasoning_tokens),
             (semconv.INPUT_AUDIO_TOKENS, self.input_audio_tokens),
@@ -105,6 +104,10 @@ def normalise(usage: Mapping[str, Any] | None) -> Usage | None:
 def _openai_chat(usage: Mapping[str, Any]) -> Usage:
     prompt, completion = _int(usage, "prompt_tokens"), _int(usage, "completion_tokens")
     inside, outside = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
+    if usage.keys() <= _USUAL and inside.keys() <= _USUAL_INSIDE and outside.keys() <= _USUAL_OUTSIDE:
+        usual = _usual_chat(prompt, completion, usage, inside, outside)
+        if usual is not None:
+            return usual
     cached = _first(
         _int(inside, "cached_tokens"),
         _int(usage, "prompt_cache_hit_tokens"),
@@ -123,6 +126,47 @@ def _openai_chat(usage: Mapping[str, Any]) -> Usage:
         (_int(inside, "audio_tokens"), _int(outside, "audio_tokens")),
         (_int(inside, "image_tokens"), _int(outside, "image_tokens")),
         _searches(usage),
+    )
+
+
+# What OpenAI itself sends: nearly every answer, so it has a way of its own, with the same result.
+_USUAL = frozenset(
+    {
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "prompt_tokens_details",
+        "completion_tokens_details",
+    }
+)
+_USUAL_INSIDE = frozenset({"cached_tokens", "audio_tokens"})
+_USUAL_OUTSIDE = frozenset(
+    {"reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"}
+)
+
+
+def _usual_chat(
+    prompt: int | None,
+    completion: int | None,
+    usage: Mapping[str, Any],
+    inside: Mapping[str, Any],
+    outside: Mapping[str, Any],
+) -> Usage | None:
+    """The buckets of a consistent usage without audio; None for any other."""
+    cached, reasoning = _int(inside, "cached_tokens"), _int(outside, "reasoning_tokens")
+    audio_in, audio_out = _int(inside, "audio_tokens"), _int(outside, "audio_tokens")
+    if prompt is None or completion is None or audio_in or audio_out:
+        return None
+    rest_in, rest_out = prompt - (cached or 0), completion - (reasoning or 0)
+    if rest_in < 0 or rest_out < 0 or (_int(usage, "total_tokens") or 0) > prompt + completion:
+        return None
+    return Usage(
+        input_tokens=rest_in,
+        cache_read_tokens=cached,
+        output_tokens=rest_out,
+        reasoning_tokens=reasoning,
+        input_audio_tokens=audio_in,
+        output_audio_tokens=audio_out,
     )
 
 

@@ -184,3 +184,20 @@ def test_later_events_of_a_stream_replace_earlier_numbers() -> None:
     delta = normalise({"output_tokens": 15})
     assert merged(start, delta) == Usage(input_tokens=25, cache_read_tokens=7, output_tokens=15)
     assert merged(None, None) is None
+
+
+def counts_of(*names: str) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(names), st.one_of(st.none(), st.integers(-3, 40)))
+
+
+@given(
+    usage=counts_of("prompt_tokens", "completion_tokens", "total_tokens"),
+    inside=counts_of("cached_tokens", "audio_tokens"),
+    outside=counts_of("reasoning_tokens", "audio_tokens"),
+)
+def test_a_usual_usage_reads_as_one_with_unusual_fields_does(
+    usage: dict[str, Any], inside: dict[str, Any], outside: dict[str, Any]
+) -> None:
+    whole = {**usage, "prompt_tokens_details": inside, "completion_tokens_details": outside}
+    # A field that means nothing keeps the second from the short way.
+    assert normalise(whole) == normalise({**whole, "extra": 1})

@@ -69,19 +69,19 @@ def _index(item: Json, place: int) -> int:
 def _message(choice: Choice, message: Json) -> bool:
     """Add a message or a delta; whether it held any part of an answer."""
     found = False
-    if content := text(message.get("content")):
+    get = message.get
+    if content := text(get("content")):
         choice.text.append(content)
         found = True
-    if thought := text(message.get("reasoning_content")) or text(message.get("reasoning")):
+    if (told := get("reasoning_content") or get("reasoning")) and (thought := text(told)):
         choice.reasoning.append(thought)
         found = True
-    if refusal := text(message.get("refusal")):
+    if (told := get("refusal")) and (refusal := text(told)):
         choice.refusal.append(refusal)
         found = True
-    if message.get("audio"):
+    if get("audio"):
         choice.other = found = True
-    calls = message.get("tool_calls")
-    if calls:
+    if calls := get("tool_calls"):
         for place, call in enumerate(objects(calls)):
             _tool(
                 choice,
@@ -90,7 +90,7 @@ def _message(choice: Choice, message: Json) -> bool:
                 obj(call.get("function") or call.get("custom")),
             )
             found = True
-    if legacy := obj(message.get("function_call")):
+    if legacy := obj(get("function_call")):
         _tool(choice, 0, "", legacy)
         found = True
     return found
