@@ -15,6 +15,7 @@ from spanledger_collector.store.registry.plan import Version
 from spanledger_collector.store.registry.price_tables import LISTED, price_tables, table_of
 from spanledger_collector.store.registry.registry import Registry
 
+from .failures import is_refused
 from .rows import Span
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,8 @@ def warm_up() -> None:
 def price(span: Span, table: PriceTable) -> bool:
     """Set the cost columns of a billable row; False when it is a call whose usage is known and price is not.
 
-    A row that is not billable carries no cost. A cache hit costs 0 and says what it saved.
+    A row that is not billable carries no cost. A cache hit costs 0 and says what it saved. A request that its
+    provider refused costs 0; a failed one that may have been worked on stays NULL.
     """
     row = span.row
     if not row.get("billable"):
@@ -120,9 +122,12 @@ def price(span: Span, table: PriceTable) -> bool:
         if cost is not None:
             row.setdefault("cost_saved", cost.total)
         return True
-    if cost is None:
-        return span.usage is None
-    _set_cost(row, cost)
+    if cost is not None:
+        _set_cost(row, cost)
+    elif span.usage is not None:
+        return False
+    elif is_refused(row):
+        row["cost_total"], row["price_source"] = _ZERO, "refused"
     return True
 
 

@@ -57,7 +57,7 @@ def test_each_call_the_provider_answered_is_billed_once(path: Path) -> None:
     kept, billed = calls(path)
     if kept["scenario"] == "failure":
         (failed,) = billed
-        assert (failed.row["status"], failed.usage, failed.row.get("cost_total")) == ("error", None, None)
+        assert (failed.row["status"], failed.usage, failed.row.get("cost_total")) == ("error", None, 0)
         return
     assert len(billed) == len(kept["usage"]) == 1
 
