@@ -63,7 +63,9 @@ def test_a_bad_stretch_moves_the_route_and_good_probes_move_it_back(
     begun = time.monotonic()
     for _ in range(12):
         world.rag_call(answer="Napoleon ordered seven copper statues from Lisbon merchants.")
-    events = "SELECT kind, state, dedup_key, message FROM events ORDER BY time, kind"
+    events = (
+        "SELECT kind, state, dedup_key, message FROM events WHERE kind != 'config_change' ORDER BY time, kind"
+    )
     rows = world.await_rows(events, lambda found: len(found) >= 2)
     assert [(row["kind"], row["state"]) for row in rows] == [
         ("alert", "firing"),

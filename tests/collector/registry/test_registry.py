@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import uuid
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from spanledger_collector.store.reads.events import events
+from spanledger_collector.store.reads.window import Window
 from spanledger_collector.store.registry.errors import (
     ConflictError,
     DocumentError,
@@ -175,6 +178,59 @@ def test_of_many_writers_without_base_version_none_is_lost(registry: Registry, p
     assert all(outcomes)
     assert [row.version for row in history] == [4, 3, 2, 1]
     assert {row.author for row in history} == {"w0", "w1", "w2", "w3"}
+
+
+def test_of_many_writers_of_several_documents_each_change_is_whole(registry: Registry, project: str) -> None:
+    """Two documents in one change never come from two writers."""
+
+    def both(i: int) -> list[Draft]:
+        return [
+            Draft(kind="upstream", name=name, document={**OPENAI, "timeout_s": i + 1}) for name in ("a", "b")
+        ]
+
+    outcomes = at_once(6, lambda i: registry.apply(project, both(i), author=f"w{i}"), ConflictError)
+    assert all(outcomes)
+    first, second = (registry.history(project, "upstream", name) for name in ("a", "b"))
+    assert [row.version for row in first] == [6, 5, 4, 3, 2, 1]
+    assert [row.author for row in first] == [row.author for row in second]
+
+
+def test_conflict_in_one_document_of_a_change_writes_none(registry: Registry, project: str) -> None:
+    registry.put(project, upstream(OPENAI), author="ann")
+    drafts = [
+        Draft(kind="upstream", name="new", document=OPENAI),
+        upstream({**OPENAI, "timeout_s": 9}, base=7),
+    ]
+    with pytest.raises(ConflictError):
+        registry.apply(project, drafts, author="bob")
+    assert [row.name for row in registry.list([project])] == ["openai"]
+
+
+def test_each_change_is_an_event_on_the_timeline(registry: Registry, project: str, store: Store) -> None:
+    registry.put(project, upstream(OPENAI), author="ann", note="first")
+    registry.put(project, upstream({**OPENAI, "timeout_s": 5}), author="bob", note="faster")
+    registry.put(project, upstream({**OPENAI, "timeout_s": 5}), author="bob", note="the same again")
+    registry.delete(project, "upstream", "openai", author="cid", note="gone")
+    found = events(store.client, project, Window(0, 2**62))
+    assert [(event.kind, event.subject, event.title, event.message, event.author) for event in found] == [
+        ("config_change", "upstream/openai", "upstream openai deleted", "gone", "cid"),
+        ("config_change", "upstream/openai", "upstream openai changed to version 2", "faster", "bob"),
+        ("config_change", "upstream/openai", "upstream openai created", "first", "ann"),
+    ]
+    assert json.loads(found[0].evidence) == {
+        "kind": "upstream", "name": "openai", "version": "3", "deleted": "true",
+    }  # fmt: skip
+
+
+def test_change_that_lost_its_race_is_no_event(registry: Registry, project: str, store: Store) -> None:
+    at_once(
+        4,
+        lambda i: registry.put(project, upstream({**OPENAI, "timeout_s": i + 1}), author=f"w{i}"),
+        ConflictError,
+    )
+    found = events(store.client, project, Window(0, 2**62))
+    assert {event.author for event in found} == {"w0", "w1", "w2", "w3"}
+    assert len(found) == 4
 
 
 def at_once(n: int, action: Callable[[int], Any], forgiven: type[Exception]) -> list[Any]:

@@ -87,6 +87,7 @@ def test_no_shipped_migration_was_edited() -> None:
             "0006_evaluation.sql": "8ec34a8d10aaa7d2",
             "0007_ledger.sql": "836a9d78e633428c",
             "0008_workers.sql": "bf449722a3dc295b",
+            "0009_config_events.sql": "d41277499b66691a",
         }
     )
 

@@ -1,16 +1,17 @@
 """The registry over its append-only table: drafts in, versions out; a change is never an update.
 
-Writers race without locks: each inserts the next version under a token made of its address, the
-engine keeps the first insert of a token, and each writer reads back whether the kept row is its own.
+Writers race without locks. A change of any number of documents is one insert, whose token is the project and how many
+versions it held when the change was planned: of two changes planned on one state the engine keeps the first, whole,
+and the other writer, who reads back that its rows are not there, plans anew on the new state.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.asking import ask, ask_one
@@ -19,11 +20,13 @@ from .documents import SHARED
 from .errors import ConflictError, DocumentError, InUseError, NotFoundError, Problem
 from .plan import Address, Change, Draft, Version, plan, references
 
+T = TypeVar("T")
 Announce = Callable[[str, str, str], None]
 """Called with project, kind and name after a change is stored; must not raise."""
 
-ATTEMPTS = 5
-"""How often a change without base version is tried again when others win the race."""
+ATTEMPTS = 50
+"""How often a change is planned when others win the race; each time one of them has."""
+_LONGEST_PAUSE_S = 0.05
 
 _COLUMNS = ("project", "kind", "name", "version", "document", "deleted", "author", "time", "note")
 _SELECT = (
@@ -33,6 +36,10 @@ _SELECT = (
 _ONE_DOCUMENT = " WHERE project = {project:String} AND kind = {kind:String} AND name = {name:String}"
 # Two rows of one version can only come from a race older than the deduplication window: the first wins.
 _NEWEST = " ORDER BY project, kind, name, version DESC, registry.time LIMIT 1 BY project, kind, name"
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, sort_keys=True)
 
 
 def _silence(_project: str, _kind: str, _name: str) -> None:
@@ -101,20 +108,23 @@ class Registry:
         return changes
 
     def apply(self, project: str, drafts: Sequence[Draft], author: str, note: str = "") -> list[Change]:
-        """Bring the documents into the drafts' state; all are checked before the first is written.
+        """Bring the documents into the drafts' state: all of them or, when anything is wrong, none.
 
         Raises:
             DocumentError: with every problem of every draft.
             ConflictError: a ``base_version`` is not current, or others keep winning the race.
         """
-        changes = self.plan(project, drafts)
-        bases = {(draft.kind, draft.name): draft.base_version for draft in drafts}
-        return [
-            change
-            if change.action == "none"
-            else self._settle(project, change, bases[change.kind, change.name], author, note)
-            for change in changes
-        ]
+
+        def planned() -> tuple[list[Change], list[Version]]:
+            changes = self.plan(project, drafts)
+            rows = [
+                self._row(project, change.kind, change.name, change.version, change.document, author, note)
+                for change in changes
+                if change.action != "none"
+            ]
+            return changes, rows
+
+        return self._store(project, planned)
 
     def put(self, project: str, draft: Draft, author: str, note: str = "") -> Version:
         """Store one document as a new version; the same document again changes nothing."""
@@ -141,29 +151,41 @@ class Registry:
         Raises:
             InUseError: other documents refer to it.
         """
-        now = self.get(project, kind, name)
-        if base_version is not None and base_version != now.version:
-            raise ConflictError(kind, name, now.version, base_version)
-        users = self._users(project, (kind, name))
-        if users:
-            raise InUseError(kind, name, users)
-        gone = self._row(project, kind, name, now.version + 1, {}, author, note, deleted=True)
-        if not self._insert(gone):
-            raise ConflictError(kind, name, gone.version, now.version)
-        return gone
 
-    def _settle(self, project: str, change: Change, base: int | None, author: str, note: str) -> Change:
-        version = change.version
-        for _ in range(ATTEMPTS):
-            if self._insert(
-                self._row(project, change.kind, change.name, version, change.document, author, note)
-            ):
-                return replace(change, version=version)
-            newest = self.history(project, change.kind, change.name)[0].version
-            if base is not None:
-                raise ConflictError(change.kind, change.name, newest, base)
-            version = newest + 1
-        raise ConflictError(change.kind, change.name, version - 1, None)
+        def planned() -> tuple[Version, list[Version]]:
+            now = self.get(project, kind, name)
+            if base_version is not None and base_version != now.version:
+                raise ConflictError(kind, name, now.version, base_version)
+            users = self._users(project, (kind, name))
+            if users:
+                raise InUseError(kind, name, users)
+            gone = self._row(project, kind, name, now.version + 1, {}, author, note, deleted=True)
+            return gone, [gone]
+
+        return self._store(project, planned)
+
+    def _store(self, project: str, planned: Callable[[], tuple[T, list[Version]]]) -> T:
+        """Plan and insert until no other change came between the two."""
+        attempt = 0
+        while True:
+            state = self._state(project)  # before the plan: a later change makes the token an old one
+            outcome, rows = planned()
+            if not rows or self._insert(project, state, rows):
+                return outcome
+            attempt += 1
+            if attempt == ATTEMPTS:
+                raise ConflictError(rows[0].kind, rows[0].name, rows[0].version, None)
+            time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.002 * 2**attempt)))
+
+    def _state(self, project: str) -> int:
+        """A number that each change of the project makes larger."""
+        return int(
+            ask_one(
+                self.client,
+                "SELECT count() AS n FROM registry WHERE project = {project:String}",
+                {"project": project},
+            )["n"]
+        )
 
     def _row(
         self,
@@ -188,24 +210,34 @@ class Registry:
             note=note,
         )
 
-    def _insert(self, row: Version) -> bool:
-        """Insert a version; False when another writer's row of that version stands."""
-        token = json.dumps([row.project, row.kind, row.name, row.version])
-        document = json.dumps(row.document, ensure_ascii=False, sort_keys=True)
-        values = [row.project, row.kind, row.name, row.version, document, row.deleted, row.author]
-        self.client.insert(
-            "registry",
-            [[*values, row.time, row.note]],
-            column_names=_COLUMNS,
-            settings={"insert_deduplication_token": token, "async_insert": 0},
-        )
+    def _insert(self, project: str, state: int, rows: Sequence[Version]) -> bool:
+        """Insert versions, all or none; False when another change of the same state stands."""
+        values = [
+            [
+                row.project,
+                row.kind,
+                row.name,
+                row.version,
+                _json(row.document),
+                row.deleted,
+                row.author,
+                row.time,
+                row.note,
+            ]
+            for row in rows
+        ]
+        token = json.dumps(["registry", project, state])
+        settings = {"insert_deduplication_token": token, "async_insert": 0}
+        self.client.insert("registry", values, column_names=_COLUMNS, settings=settings)
+        first = rows[0]
         stored = self._read(
             _ONE_DOCUMENT + " AND version = {version:UInt32} ORDER BY registry.time LIMIT 1",
-            {"project": row.project, "kind": row.kind, "name": row.name, "version": row.version},
+            {"project": project, "kind": first.kind, "name": first.name, "version": first.version},
         )
-        if stored != [row]:
+        if stored != [first]:
             return False
-        self._announce(row.project, row.kind, row.name)
+        for row in rows:
+            self._announce(row.project, row.kind, row.name)
         return True
 
     def _users(self, project: str, address: Address) -> list[str]:
