@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from decimal import Decimal
@@ -11,6 +12,7 @@ import pytest
 from spanledger.records import Score
 from spanledger_collector.store.writes_evaluation import insert_scores
 from spanledger_workers.evaluation.caps import Caps
+from spanledger_workers.evaluation.pace import LONGEST_WAIT_S, JudgePace
 from spanledger_workers.evaluation.rules import Rule
 from spanledger_workers.memory import connect_memory
 
@@ -61,7 +63,7 @@ def test_workers_cannot_pass_the_cap_together(world: World, redis_url: str) -> N
     assert "daily cap of 0.010 USD" in third.why
     assert caps.held(RULE) == Decimal("0.004")
     for grant in (first, second):
-        caps.release(RULE, grant)
+        caps.release(grant)
     assert caps.held(RULE) == 0
 
 
@@ -78,3 +80,44 @@ def test_an_unknown_price_is_refused_under_a_cap_and_nothing_is_without_one(
     scored(world, 1, None)
     assert caps.reserve(RULE, 3, time.time_ns()).jobs == 0
     assert caps.reserve(replace(RULE, daily_cap=None), 3, time.time_ns()).jobs == 3
+
+
+def test_a_project_and_all_projects_together_have_caps_too(world: World, redis_url: str) -> None:
+    scored(world, 4, "0.001")
+    free = replace(RULE, daily_cap=None)
+    redis = connect_memory(redis_url)
+    now = time.time_ns()
+    mine = Caps(store=world.client, redis=redis, per_project=Decimal("0.006"))
+    first = mine.reserve(free, 5, now)
+    assert (first.jobs, first.held) == (2, 2_000_000)
+    assert "project's daily cap of 0.006 USD" in first.why
+    assert mine.reserve(replace(free, name="other"), 5, now).jobs == 0
+    mine.release(first)
+    both = Caps(store=world.client, redis=redis, per_project=Decimal(1), total=Decimal("0.005"))
+    second = both.reserve(free, 5, now)
+    assert second.jobs == 1
+    assert "all evaluation" in second.why
+    elsewhere = both.reserve(replace(free, project="else"), 5, now)
+    assert elsewhere.jobs == 0
+    both.release(second)
+    assert both.reserve(RULE, 5, now).jobs == 1
+
+
+def test_workers_share_a_judges_requests_per_minute(redis_url: str) -> None:
+    paces = [JudgePace(connect_memory(redis_url), "judge", 600) for _ in range(2)]
+
+    async def ask(pace: JudgePace, n: int) -> None:
+        for _ in range(n):
+            await pace.admit()
+
+    async def all_of_them() -> float:
+        begun = time.monotonic()
+        await asyncio.gather(*(ask(pace, 35) for pace in paces))
+        return time.monotonic() - begun
+
+    took = asyncio.run(all_of_them())  # 50 at once, the rest at 10 a second
+    assert took >= 1.8
+    assert paces[0].wait_s() == pytest.approx(0.1, abs=0.1)
+    slow = JudgePace(connect_memory(redis_url), "slow", 1)
+    asyncio.run(ask(slow, 1))
+    assert slow.wait_s() > LONGEST_WAIT_S

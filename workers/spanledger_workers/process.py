@@ -27,6 +27,7 @@ from spanledger_evaluators.contract import Scorer
 from spanledger_evaluators.judge import Judge, JudgeSettings
 
 from .clock import SECOND
+from .evaluation.pace import JudgePace
 from .evaluation.rules import Rule
 from .journal import Journal
 from .memory import Memory, connect_memory
@@ -138,12 +139,21 @@ class Process:
         if rule.judge is None:
             return None
         settings = self._judge_settings(rule.project, rule.judge)
-        key = f"{settings.base_url} {settings.model}"
+        pace = self.pace(rule)
+        key = f"{settings.base_url} {settings.model} {pace.per_minute if pace else ''}"
         if key not in self._judges:
-            self._judges[key] = self.runner.run(_made(settings))
+            self._judges[key] = self.runner.run(_made(settings, pace))
         return self._judges[key]
 
-    def _judge_settings(self, project: str, judge: dict[str, str]) -> JudgeSettings:
+    def pace(self, rule: Rule) -> JudgePace | None:
+        """The stream of requests that the rule's judge shares with other workers; None where nothing limits it."""
+        limit = rule.judge.get("requests_per_minute") if rule.judge else None
+        if rule.judge is None or not limit:
+            return None
+        named = [str(rule.judge.get(part) or "") for part in ("route", "upstream", "model")]
+        return JudgePace(self.redis, ":".join([rule.project, *named]), int(limit))
+
+    def _judge_settings(self, project: str, judge: dict[str, Any]) -> JudgeSettings:
         """A route is called through the gateway under its public name; an upstream directly."""
         if judge.get("route"):
             gateway = self.settings
@@ -155,8 +165,8 @@ class Process:
         raise catalogue.JudgeNeeded(f"there is no upstream {judge['upstream']!r} for the judge")
 
 
-async def _made(settings: JudgeSettings) -> Judge:
-    return Judge(settings)
+async def _made(settings: JudgeSettings, pace: JudgePace | None) -> Judge:
+    return Judge(settings, admit=pace.admit if pace else None)
 
 
 def _rule(row: Version, document: Any) -> Rule:
@@ -171,4 +181,5 @@ def _rule(row: Version, document: Any) -> Rule:
         daily_cap=None if document.daily_cap is None else str(document.daily_cap),
         judge=None if document.judge is None else document.judge.model_dump(),
         options=dict(document.options),
+        strata=tuple(stratum.model_dump() for stratum in document.strata),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from pydantic import Field, field_validator
 
 from spanledger_collector.store.settings import StoreSettings
@@ -30,6 +32,16 @@ class WorkerSettings(StoreSettings):
     """Port of ``/metrics``; 0 for none."""
     canary_share: float = Field(default=0.1, ge=0, le=1)
     """Share of a route's calls that still goes to its primary while the route is on its fallback."""
+
+    eval_daily_cap: Decimal | None = Field(default=None, ge=0)
+    """USD that all judging may cost a day (UTC); empty: no such cap."""
+    eval_project_daily_cap: Decimal | None = Field(default=None, ge=0)
+    """The same for each project."""
+
+    @field_validator("eval_daily_cap", "eval_project_daily_cap", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
     @property
     def channels(self) -> list[str]:

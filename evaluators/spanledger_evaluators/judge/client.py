@@ -76,8 +76,11 @@ class Judge:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
+        admit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """``admit`` is awaited before each question and each further attempt; waiting there is no fault of the judge."""
         self.settings = settings
+        self._admit = admit
         self.ledger = ledger if ledger is not None else Ledger()
         self._cache = cache
         self._owns_session = session is None
@@ -102,6 +105,7 @@ class Judge:
         if self._cache is not None and key in self._cache:
             self.ledger.reuse(self.id)
             return read_verdict(self._cache[key], schema, check=check, unfence=False)
+        await self._turn()
         try:
             async with asyncio.timeout(self.settings.timeout_s):
                 verdict = await self._converse(prompt, schema, check)
@@ -121,6 +125,7 @@ class Judge:
         if not self.settings.embedding_model:
             raise JudgeFailure("not_applicable", "no embedding model is configured for this judge")
         body = {"model": self.settings.embedding_model, "input": list(texts)}
+        await self._turn()
         failure = JudgeFailure("judge_error", "the embedder was not asked")
         try:
             async with asyncio.timeout(self.settings.timeout_s):
@@ -154,6 +159,8 @@ class Judge:
         room = self.settings.max_tokens
         failure = JudgeFailure("judge_error", "the judge was not asked")
         for attempt in range(self.settings.attempts):
+            if attempt:
+                await self._turn()
             try:
                 reply, mode = await self._reply(messages, schema, room)
             except Retry as again:
@@ -171,6 +178,10 @@ class Judge:
                 failure = unusable
                 messages = [*messages[:2], *_correction(reply.text, str(unusable))]
         raise failure
+
+    async def _turn(self) -> None:
+        if self._admit is not None:
+            await self._admit()
 
     async def _reply(
         self, messages: list[dict[str, str]], schema: type[BaseModel], room: int

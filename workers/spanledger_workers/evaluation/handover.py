@@ -21,7 +21,7 @@ def rule_message(rule: Rule) -> Message:
 
 def read_rule(message: Message) -> Rule:
     """The rule of a message."""
-    values: Message = {**message, "scorers": tuple(message["scorers"])}
+    values: Message = {**message, **{name: tuple(message[name]) for name in ("scorers", "strata")}}
     return Rule(**values)
 
 

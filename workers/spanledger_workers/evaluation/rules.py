@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from spanledger_collector.store.reads.evaluation import NewCall
@@ -40,23 +42,33 @@ class Rule:
     rate: float = 1.0
     delay_s: float = 0.0
     daily_cap: str | None = None
-    judge: dict[str, str] | None = None
+    judge: dict[str, Any] | None = None
+    strata: tuple[dict[str, Any], ...] = ()
     options: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     def unknown_filters(self) -> list[str]:
-        """Names in the filter that no call has; a rule with any of them matches nothing."""
-        return sorted(set(self.filter) - MATCHED - {HAS_DOCUMENTS})
+        """Names in the filter or the strata that no call has; a rule with any of them matches nothing."""
+        named = {*self.filter, *(name for stratum in self.strata for name in stratum["when"])}
+        return sorted(named - MATCHED - {HAS_DOCUMENTS})
+
+    def matches(self, call: Callable[[str], str]) -> bool:
+        """Whether the filter wants a call; ``call`` gives its fields by name."""
+        return _is_all(self.filter, call)
+
+    def rate_of(self, call: Callable[[str], str]) -> float:
+        """The rate at which calls like this one are sampled: that of the first stratum it belongs to, else the rule's."""
+        return next((float(one["rate"]) for one in self.strata if _is_all(one["when"], call)), self.rate)
 
     def wants(self, call: NewCall) -> bool:
-        """Whether the call matches and falls into the sample; all calls of a trace fall alike."""
+        """Whether the call matches and falls into the sample; all calls of a trace and stratum fall alike."""
         if call.project != self.project or self.unknown_filters():
             return False
-        matches = all(
-            _equals(getattr(call, name), wanted)
-            for name, wanted in self.filter.items()
-            if name != HAS_DOCUMENTS
-        )
-        return matches and chosen(call.trace_id, self.rate)
+        fields = partial(getattr, call)
+        return self.matches(fields) and chosen(call.trace_id, self.rate_of(fields))
+
+
+def _is_all(wanted: Mapping[str, Any], call: Callable[[str], str]) -> bool:
+    return all(_equals(call(name), value) for name, value in wanted.items() if name != HAS_DOCUMENTS)
 
 
 def _equals(value: str, wanted: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from spanledger.records import Score
 from spanledger_collector.store.clickhouse import Client
@@ -60,6 +61,7 @@ def prepare(rule: Rule, job: Job, trace: Sequence[TraceSpan], now: int) -> Prepa
 def score_rows(rule: Rule, ready: Prepared, results: Sequence[Result], now: int) -> list[Score]:
     """The rows of ``scores`` for one call; their ids depend on the job and the score's name alone."""
     job, call = ready.job, ready.call
+    rate = rule.rate_of(partial(getattr, call))
     return [
         Score(
             project=job.project,
@@ -76,7 +78,7 @@ def score_rows(rule: Rule, ready: Prepared, results: Sequence[Result], now: int)
             judge_id=result.judge_id,
             higher_is_better=result.higher_is_better,
             evaluator=rule.name,
-            sample_rate=rule.rate,
+            sample_rate=rate,
             cost=result.cost,
             time=job.time,
             created_at=now,

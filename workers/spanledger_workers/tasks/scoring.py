@@ -27,6 +27,7 @@ from spanledger_workers.evaluation.handover import (
     read_rule,
     rule_message,
 )
+from spanledger_workers.evaluation.pace import LONGEST_WAIT_S
 from spanledger_workers.evaluation.planning import Planner
 from spanledger_workers.evaluation.rules import Rule
 from spanledger_workers.evaluation.scoring import score_jobs
@@ -35,6 +36,8 @@ from spanledger_workers.ticks import Did, tick
 
 BATCH = {FAST: 50, JUDGED: 4}
 LATER_S = 5
+PACED_S = 60.0  # how long a batch is put off at most while its judge has no free turn
+FEW = 60  # requests a minute below which a batch is one job, so that its turns come within a task's time
 LOST_NS = 2 * MINUTE  # a job planned this long ago and not ended lost its task
 SWEEP_MOST = 2000
 BUSY = 200  # messages of a queue beyond which nothing is swept into it
@@ -138,14 +141,26 @@ def _score(rule: Rule, batch: Sequence[Job]) -> None:
     except (CannotBuild, ImportError) as wrong:
         refuse(store, rule, batch, str(wrong), process.clock())
         return
-    caps = Caps(store=store, redis=process.redis)
+    pace = process.pace(rule)
+    wait = pace.wait_s() if pace else 0.0
+    if wait > LONGEST_WAIT_S:
+        metrics.TASKS.labels("score", "paced").inc()
+        _send(rule, batch, countdown=min(wait, PACED_S))
+        return
+    settings = process.settings
+    caps = Caps(
+        store=store,
+        redis=process.redis,
+        per_project=settings.eval_project_daily_cap,
+        total=settings.eval_daily_cap,
+    )
     grant = caps.reserve(rule, len(batch), process.clock())
     if grant.jobs < len(batch):
         over_cap(store, rule, batch[grant.jobs :], grant.why, process.clock())
     try:
         outcome = score_jobs(store, process.runner, rule, batch[: grant.jobs], scorers, clock=process.clock)
     finally:
-        caps.release(rule, grant)
+        caps.release(grant)
     if outcome.later:
         _send(rule, outcome.later, countdown=LATER_S)
 
@@ -156,6 +171,7 @@ def _queue(rule: Rule) -> str:
 
 def _send(rule: Rule, jobs: Sequence[Job], *, size: int = 0, countdown: float = 0) -> None:
     queue = _queue(rule)
-    for batch in batches(jobs, size or BATCH[queue]):
+    paced = rule.judge is not None and (rule.judge.get("requests_per_minute") or FEW) < FEW
+    for batch in batches(jobs, size or (1 if paced else BATCH[queue])):
         arguments = (rule_message(rule), [job_message(job) for job in batch])
         score.apply_async(arguments, queue=queue, countdown=countdown)

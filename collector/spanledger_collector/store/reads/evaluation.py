@@ -56,6 +56,12 @@ class TraceSpan:
     route: str
     upstream: str
     request_model: str
+    team: str = ""
+    feature: str = ""
+    user_id: str = ""
+    environment: str = ""
+    prompt_name: str = ""
+    cache: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +122,8 @@ _TRACES = """
 SELECT project, lower(hex(spans.trace_id)) AS trace_id, lower(hex(spans.span_id)) AS span_id,
     lower(hex(spans.parent_span_id)) AS parent_span_id, toUnixTimestamp64Nano(spans.start_time) AS start_time,
     duration_ns, ttft_ns, operation, status, input, output, documents,
-    cost_total, input_tokens, output_tokens, route, upstream, request_model
+    cost_total, input_tokens, output_tokens, route, upstream, request_model, team, feature, user_id, environment,
+    prompt_name, cache
 FROM spans
 WHERE project = {project:String}
     AND spans.trace_id IN (SELECT toFixedString(unhex(arrayJoin({traces:Array(String)})), 16))
@@ -297,21 +304,22 @@ _JUDGING = """
 SELECT sum(toDecimal128(ifNull(cost, 0), 9)) AS usd, countIf(cost IS NULL AND judge_id != '') AS unpriced,
     uniqExact(trace_id, span_id) AS jobs
 FROM scores FINAL
-WHERE project = {project:String} AND evaluator = {evaluator:String} AND source = 'eval'
-    AND scores.created_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
+WHERE ({project:String} = '' OR project = {project:String}) AND ({evaluator:String} = '' OR evaluator = {evaluator:String})
+    AND source = 'eval' AND scores.created_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
+    AND scores.time >= fromUnixTimestamp64Nano({since:Int64} - 7 * 86400000000000, 'UTC')
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgingSpend:
-    """What a rule's scores cost: USD, how many judged scores have no known cost, and calls scored."""
+    """What judging cost: USD, how many judged scores have no known cost, and calls scored."""
 
     usd: Decimal
     unpriced: int
     jobs: int
 
 
-def judging_spend(client: Client, *, project: str, evaluator: str, since: int) -> JudgingSpend:
-    """The cost of a rule's scores made at or after ``since`` (ns)."""
+def judging_spend(client: Client, *, project: str = "", evaluator: str = "", since: int) -> JudgingSpend:
+    """The cost of scores made at or after ``since`` (ns): of a rule, of a project, or of all."""
     row = ask_one(client, _JUDGING, {"project": project, "evaluator": evaluator, "since": since})
     return JudgingSpend(usd=Decimal(row["usd"]), unpriced=int(row["unpriced"]), jobs=int(row["jobs"]))

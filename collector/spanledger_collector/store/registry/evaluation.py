@@ -12,11 +12,15 @@ Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
 class Judge(Document):
-    """The model that judges: through a route of ours, or an upstream directly."""
+    """The model that judges: through a route of ours, or an upstream directly.
+
+    ``requests_per_minute`` holds for all workers together and for everything that this judge is asked.
+    """
 
     route: str = ""
     upstream: str = ""
     model: str = ""
+    requests_per_minute: Annotated[int | None, NoneWord, Field(ge=1)] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -27,8 +31,17 @@ class Judge(Document):
         return self
 
 
+class Stratum(Document):
+    """Calls of a kind that are sampled at a rate of their own; ``when`` as an evaluator's ``filter``."""
+
+    when: Annotated[dict[str, str | list[str]], Field(min_length=1)]
+    rate: Annotated[float, Field(gt=0, le=1)]
+
+
 class Evaluator(Document):
     """Which calls are scored, by what, how many of them and for how much money a day.
+
+    A call is sampled at the rate of the first of the ``strata`` that it belongs to, else at ``rate``.
 
     ``options``: by a scorer's name, what it takes; with ``scorer`` among them, the name is one of your own.
     """
@@ -37,6 +50,7 @@ class Evaluator(Document):
     options: dict[Text, dict[str, JsonValue]] = Field(default_factory=dict[str, dict[str, JsonValue]])
     filter: dict[str, str | bool | list[str]] = Field(default_factory=dict[str, str | bool | list[str]])
     rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    strata: Annotated[list[Stratum], Field(max_length=50)] = Field(default_factory=list[Stratum])
     delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     daily_cap: Money | None = None
     judge: Judge | None = None
