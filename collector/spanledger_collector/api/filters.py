@@ -60,10 +60,14 @@ def call_filter(
     ] = "calls",
     tag: Annotated[list[str], Query(max_length=20, description="Each must be among the call's tags.")] = [],  # noqa: B006
     text: Annotated[str, Query(max_length=500, description="Words that must all be in the answer.")] = "",
+    prompt_text: Annotated[
+        str, Query(max_length=500, description="Words that must all be in the prompt.")
+    ] = "",
     prompt_has: Annotated[
         str,
         Query(
-            max_length=500, description="A text that must be in the prompt; reads every prompt of the window."
+            max_length=500,
+            description="A text that must be in the prompt, parts of words too; reads every prompt of the window.",
         ),
     ] = "",
     min_duration_ns: Nanoseconds = None,
@@ -76,8 +80,9 @@ def call_filter(
     trace_id: TraceHex = "",
 ) -> CallFilter:
     """Which calls."""
-    if text and not tokens(text):
-        raise Refusal(422, "text has no word to search for")
+    for name, given in (("text", text), ("prompt_text", prompt_text)):
+        if given and not tokens(given):
+            raise Refusal(422, f"{name} has no word to search for")
     if min_cost and not _MONEY.fullmatch(min_cost):
         raise Refusal(422, "min_cost is a decimal number of USD, as 0.05")
     if (min_score is not None or max_score is not None) and not score:
@@ -87,6 +92,7 @@ def call_filter(
         equal=equal,
         tags=tag,
         words=text,
+        input_words=prompt_text,
         input_has=prompt_has,
         min_duration_ns=min_duration_ns,
         max_duration_ns=max_duration_ns,

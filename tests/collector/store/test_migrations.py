@@ -88,6 +88,7 @@ def test_no_shipped_migration_was_edited() -> None:
             "0007_ledger.sql": "836a9d78e633428c",
             "0008_workers.sql": "bf449722a3dc295b",
             "0009_config_events.sql": "d41277499b66691a",
+            "0010_prompt_words.sql": "d02836b961c0bdca",
         }
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -96,7 +97,7 @@ WITH scored AS (
 
 
 SEARCH_S = 10
-"""How long a search through prompts may take before it is refused as too wide."""
+"""How long a search through texts may take before it is refused as too wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,8 @@ class After:
 class CallFilter:
     """Which spans: ``show`` picks calls (``rules.CALLS``), root spans or all; ``equal`` compares columns of ``EXACT``.
 
-    ``words`` must each occur in the answer (whole words, ASCII case folded; the text index serves them).
-    ``input_has`` is a text that must stand in the prompt, in any case; no index serves it, so keep the
+    ``words`` must each occur in the answer, ``input_words`` in the prompt (whole words, ASCII case folded; indexes
+    serve them, the prompt's only for words that few prompts have). ``input_has`` is a text that must stand in the prompt, in any case; no index serves it, so keep the
     window small. Durations in nanoseconds, cost in USD as a decimal string.
     """
 
@@ -130,6 +131,7 @@ class CallFilter:
     equal: Mapping[str, str] = field(default_factory=dict[str, str])
     tags: Sequence[str] = ()
     words: str = ""
+    input_words: str = ""
     input_has: str = ""
     scored: Scored | None = None
     min_duration_ns: int | None = None
@@ -139,8 +141,9 @@ class CallFilter:
     trace: str = ""
 
     def settings(self) -> dict[str, object]:
-        """The engine's settings for the question: a search through prompts ends after ``SEARCH_S`` seconds."""
-        return {"max_execution_time": SEARCH_S} if self.input_has else {}
+        """The engine's settings for the question: a search through texts ends after ``SEARCH_S`` seconds."""
+        searches = self.words or self.input_words or self.input_has
+        return {"max_execution_time": SEARCH_S} if searches else {}
 
     def prefix(self) -> str:
         """What stands before SELECT."""
@@ -157,8 +160,9 @@ class CallFilter:
             conditions.append(f"has(tags, {{tag_{index}:String}})")
             parameters[f"tag_{index}"] = tag
         for index, word in enumerate(tokens(self.words)):
-            conditions.append(f"hasToken(lower(output), {{word_{index}:String}})")
-            parameters[f"word_{index}"] = word
+            _add_word("output", f"word_{index}", word, conditions, parameters)
+        for index, word in enumerate(tokens(self.input_words)):
+            _add_word("input", f"input_word_{index}", word, conditions, parameters)
         for name, test, value in (
             (
                 "input_has",
@@ -263,6 +267,24 @@ def tokens(words: str) -> list[str]:
     folded = words.translate(_LOWER)
     cut = "".join(letter if letter.isalnum() or ord(letter) > 127 else " " for letter in folded)
     return cut.split()[:20]
+
+
+# Texts are JSON, and so an escaped line break or tab stands before some words as a letter: "\\nword".
+_ESCAPES = ("", "n", "r", "t", "b", "f")
+# A word begins at the start, after what is no letter, after a backslash (two in JSON) or after an escape.
+_BEGIN = r"(?:^|[^0-9a-z\x80-\xff\\]|(?:^|[^\\])(?:\\\\)+|(?:^|[^\\])(?:\\\\)*\\[nrtbf])"
+_END = r"(?:$|[^0-9a-z\x80-\xff])"
+
+
+def _add_word(
+    column: str, name: str, word: str, conditions: list[str], parameters: dict[str, object]
+) -> None:
+    """The word must stand in the column's JSON text: the index finds candidates, the pattern sees that it is one."""
+    folded = f"lower({column})"
+    found = [f"hasToken({folded}, {{{name}_{n}:String}})" for n in range(len(_ESCAPES))]
+    conditions.append(f"({' OR '.join(found)}) AND match({folded}, {{{name}:String}})")
+    parameters |= {f"{name}_{n}": escape + word for n, escape in enumerate(_ESCAPES)}
+    parameters[name] = f"{_BEGIN}{re.escape(word)}{_END}"
 
 
 def _as_json(text: str) -> str | None:
