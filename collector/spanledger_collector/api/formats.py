@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 
 from spanledger_collector.store.reads.cells import neutral
 from spanledger_collector.store.reads.export import Table
+from spanledger_collector.store.reads.pieces import Pieces
 
 Format = Literal["csv", "jsonl", "parquet"]
 
@@ -61,7 +62,7 @@ def _parquet(tables: Iterable[Table]) -> Iterator[bytes]:
     import pyarrow.parquet as pq
 
     parquet = cast(Any, pq)
-    sink = _Sink()
+    sink = Pieces()
     writer: Any = None
     for table in tables:
         if writer is None:
@@ -71,28 +72,6 @@ def _parquet(tables: Iterable[Table]) -> Iterator[bytes]:
     if writer is not None:
         writer.close()
         yield sink.drained()
-
-
-class _Sink(io.RawIOBase):
-    """A file that can only be written, and gives up what was written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pieces: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        piece = bytes(data)
-        self._pieces.append(piece)
-        return len(piece)
-
-    def drained(self) -> bytes:
-        """What was written since the last time."""
-        piece = b"".join(self._pieces)
-        self._pieces.clear()
-        return piece
 
 
 def _rows(table: Table) -> Iterator[tuple[Any, ...]]:

@@ -21,6 +21,8 @@ SHARD_BY = {
     "gpu_costs": "cityHash64(gpu_pool, interval_start)",  # the revisions of an interval stay together
     "adjustments": "cityHash64(adjustment_id)",
     "invoice_lines": "cityHash64(line_id)",
+    "invoice_imports": "cityHash64(import_id)",
+    "forecasts": "cityHash64(project, subject)",
     "ledger_day": "cityHash64(project, team)",  # written by views beside the rows, so on every shard
     "task_runs": "rand()",
     "eval_coverage": "cityHash64(project, evaluator)",

@@ -89,6 +89,7 @@ def test_no_shipped_migration_was_edited() -> None:
             "0008_workers.sql": "bf449722a3dc295b",
             "0009_config_events.sql": "d41277499b66691a",
             "0010_prompt_words.sql": "d02836b961c0bdca",
+            "0011_finance.sql": "29fd2736bcd5b8c5",
         }
     )
 

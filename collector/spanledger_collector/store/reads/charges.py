@@ -1,0 +1,228 @@
+"""The ledger by charge period and every dimension, and what each token type cost: what a FOCUS export is made of.
+
+A closed month counts what was known before its cutoff; adjustments booked later belong to the month they were booked in.
+Token types are summed from the calls' own rows (with their newest price), which may have expired; the ledger's sums stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from spanledger_collector.store.finance.dims import CATEGORY
+
+from .asking import Client, Row, ask, every, statement
+from .ledger import TOKENS
+from .months import Month, counted, months
+from .spend import MODEL
+from .window import IN_SPANS, Window
+
+GROUP = (
+    "category", "organisation", "team", "feature", "customer_id", "key_id", "route", "model", "provider", "upstream",
+    "gpu_pool", "purpose", "service_tier", "region", "environment", "service", "prompt_name", "cache",
+)  # fmt: skip
+Step = Literal["day", "month"]
+Values = tuple[str, ...]
+
+_SETTINGS = {"max_result_rows": 5_000_000, "max_result_bytes": 2 << 30, "max_execution_time": 120}
+_START = {"day": "day", "month": "toStartOfMonth(day)"}
+_TOKENS_SUM = " + ".join(f"sum({name})" for name in TOKENS)
+
+_SUMS = """
+SELECT {start} AS start_, multiIf(source = 'adjustment', 'adjustment', source = 'gpu', 'gpu', 'usage') AS kind,
+    {billing} AS billing_, {group}, line, sum(cost) AS cost_, sum(saved) AS saved_, sum(list_cost) AS list_,
+    sum(unlisted) AS unlisted_, sum(calls) AS calls_, sum(unpriced) AS unpriced_, {tokens} AS tokens_,
+    sum(engine_ns) AS engine_ns_
+FROM ledger_day WHERE
+"""
+
+_METERS: dict[str, tuple[tuple[str, ...], str]] = {
+    "input": (("input_tokens",), "cost_input"),
+    "cache_read": (("cache_read_tokens",), "cost_cache_read"),
+    "cache_write": (("cache_write_tokens", "cache_write_1h_tokens"), "cost_cache_write"),
+    "output": (("output_tokens",), "cost_output"),
+    "reasoning": (("reasoning_tokens",), "cost_reasoning"),
+    "other": (
+        (
+            "input_audio_tokens",
+            "output_audio_tokens",
+            "input_image_tokens",
+            "output_image_tokens",
+            "image_units",
+            "web_searches",
+        ),
+        "cost_other",
+    ),
+}
+COSTS = tuple(cost for _, cost in _METERS.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """One group of one charge period as the ledger has it; ``values`` in the order of ``GROUP``."""
+
+    start: date
+    kind: str
+    billing: date
+    values: Values
+    line: str
+    cost: Decimal
+    saved: Decimal
+    list_cost: Decimal | None
+    calls: int
+    unpriced: int
+    tokens: int
+    engine_ns: int
+
+
+def charge_sums(
+    client: Client, project: str, first: date, after: date, step: Step, *, billed: Month | None = None
+) -> list[Sums]:
+    """Sums of charge periods from ``first`` until before ``after``.
+
+    With ``billed`` (a month) instead the adjustments of closed earlier months that were booked in it.
+    """
+    closed = months(client, project)
+    parameters: dict[str, object] = {"project": project, "first": first, "after": after}
+    where = ["project = {project:String}"]
+    if billed is None:
+        where += ["day >= {first:Date}", "day < {after:Date}"]
+        where += [
+            _as_billed(month, parameters) for month in closed if first < month.after and month.first < after
+        ]
+        billing = "toStartOfMonth(day)"
+    else:
+        parameters |= {"booked": billed.first, "ended": billed.after}
+        earlier = [month for month in closed if month.first < billed.first]
+        if not earlier:
+            return []
+        late = [_corrected(month, parameters) for month in earlier]
+        where += [
+            "source = 'adjustment'",
+            "known_day >= {booked:Date}",
+            "known_day < {ended:Date}",
+            f"({' OR '.join(late)})",
+        ]
+        billing = "{booked:Date}"
+    sql = statement(
+        _SUMS.format(start=_START[step], billing=billing, group=", ".join(GROUP), tokens=_TOKENS_SUM),
+        every(where),
+        f"GROUP BY start_, kind, billing_, {', '.join(GROUP)}, line ORDER BY start_, kind, {', '.join(GROUP)}, line",
+    )
+    return [_sums(row) for row in ask(client, sql, parameters, _SETTINGS)]
+
+
+def _as_billed(month: Month, parameters: dict[str, object]) -> str:
+    """A closed month's rows: what was known before its cutoff; adjustments booked before it too, later ones elsewhere."""
+    condition = counted(month, parameters)
+    key = f"{month.first:%Y%m}"
+    return f"{condition} AND (source != 'adjustment' OR day < {{m{key}:Date}} OR day >= {{n{key}:Date}} OR known_day < {{c{key}:Date}})"
+
+
+def _corrected(month: Month, parameters: dict[str, object]) -> str:
+    counted(month, parameters)
+    key = f"{month.first:%Y%m}"
+    return f"(day >= {{m{key}:Date}} AND day < {{n{key}:Date}} AND known_day >= {{c{key}:Date}})"
+
+
+def _sums(row: Row) -> Sums:
+    listed = Decimal(row["list_"] or 0)
+    return Sums(
+        start=row["start_"],
+        kind=str(row["kind"]),
+        billing=row["billing_"],
+        values=tuple(str(row[name]) for name in GROUP),
+        line=str(row["line"]),
+        cost=Decimal(row["cost_"]),
+        saved=Decimal(row["saved_"]),
+        list_cost=listed if row["kind"] == "gpu" and not row["unlisted_"] and listed else None,
+        calls=int(row["calls_"]),
+        unpriced=int(row["unpriced_"]),
+        tokens=int(row["tokens_"]),
+        engine_ns=int(row["engine_ns_"]),
+    )
+
+
+def meters(
+    client: Client, project: str, day: date, by: Sequence[str] = GROUP
+) -> dict[Values, list[tuple[str, int, Decimal]]]:
+    """Tokens and cost of each meter by the dimensions ``by``, of one day's calls with a price of their own.
+
+    Calls on GPU pools and answers from our cache have none. A repriced call counts at its newest price.
+    """
+    closed = [month for month in months(client, project) if month.first <= day < month.after]
+    window = day_window(day)
+    parameters: dict[str, object] = {"project": project, **window.bound()}
+    known, changed = "", ""
+    if closed:
+        parameters["cutoff"] = closed[0].cutoff
+        known = "AND toDate(inserted_at, 'UTC') < {cutoff:Date}"
+        changed = "AND toDate(repricings.time, 'UTC') < {cutoff:Date}"
+    expressions = {"category": CATEGORY, "model": MODEL}
+    group = [f"{expressions.get(name, f'spans.{name}')} AS by_{name}" for name in by]
+    sums: list[str] = []
+    repriced = has_repricings(client, project, window)
+    for name, (tokens, cost) in _METERS.items():
+        sums.append(
+            " + ".join(f"sum(toInt64(ifNull(spans.{column}, 0)))" for column in tokens) + f" AS {name}_tokens"
+        )
+        value = f"if(fixed.found, fixed.{cost}, spans.{cost})" if repriced else f"spans.{cost}"
+        sums.append(f"sum(toDecimal128(ifNull({value}, 0), 12)) AS {name}_cost")
+    sql = statement(
+        f"SELECT {', '.join([*group, *sums])} FROM spans",  # noqa: S608
+        newest_prices(changed) if repriced else "",
+        "WHERE spans.project = {project:String} AND billable AND gpu_pool = '' AND cache NOT IN ('exact', 'semantic')",
+        f"AND {IN_SPANS.replace('start_time', 'spans.start_time')} {known}",
+        f"AND {'if(fixed.found, fixed.new_cost, cost_total)' if repriced else 'cost_total'} IS NOT NULL",
+        f"GROUP BY {', '.join(f'by_{name}' for name in by)}",
+    )  # fmt: skip
+    return {
+        tuple(str(row[f"by_{name}"]) for name in by): _split(row)
+        for row in ask(client, sql, parameters, _SETTINGS)
+    }
+
+
+def newest_prices(changed: str = "") -> str:
+    """The join that gives each span of the window its newest corrected price, as ``fixed``."""
+    newest = ", ".join(f"argMax(tuple({name}), repricings.time).1 AS {name}" for name in ("new_cost", *COSTS))
+    return (
+        f"LEFT ANY JOIN (SELECT trace_id, span_id, true AS found, {newest} FROM repricings"  # noqa: S608
+        " WHERE project = {project:String} AND start_time >= fromUnixTimestamp64Nano({start:Int64}, 'UTC')"
+        f" AND start_time < fromUnixTimestamp64Nano({{end:Int64}}, 'UTC') {changed} GROUP BY trace_id, span_id) AS fixed"
+        " ON spans.trace_id = fixed.trace_id AND spans.span_id = fixed.span_id"
+    )
+
+
+def has_repricings(client: Client, project: str, window: Window) -> bool:
+    """Whether any call of the window was repriced: the join that this needs costs."""
+    sql = f"SELECT 1 AS one FROM repricings WHERE project = {{project:String}} AND {IN_SPANS} LIMIT 1"  # noqa: S608
+    return bool(ask(client, sql, {"project": project, **window.bound()}))
+
+
+def changed_days(client: Client, project: str, since: date, first: date, after: date) -> list[date]:
+    """Days from ``first`` until before ``after`` about which something became known on ``since`` or later."""
+    sql = (
+        "SELECT DISTINCT day FROM ledger_day WHERE project = {project:String} AND known_day >= {since:Date}"
+        " AND day >= {first:Date} AND day < {after:Date} ORDER BY day"
+    )
+    rows = ask(client, sql, {"project": project, "since": since, "first": first, "after": after})
+    return [row["day"] for row in rows]
+
+
+def day_window(day: date) -> Window:
+    """The UTC day as a window."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return Window(int(start.timestamp()) * 10**9, int((start + timedelta(days=1)).timestamp()) * 10**9)
+
+
+def _split(row: Mapping[str, Any]) -> list[tuple[str, int, Decimal]]:
+    found = [(name, int(row[f"{name}_tokens"]), Decimal(row[f"{name}_cost"])) for name in _METERS]
+    return [entry for entry in found if entry[1] or entry[2]]
+
+
+def days_between(first: date, after: date) -> Iterator[date]:
+    """Every day from ``first`` until before ``after``."""
+    return (first + timedelta(days=number) for number in range((after - first).days))
