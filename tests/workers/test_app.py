@@ -43,19 +43,20 @@ def test_ticks_that_nobody_took_expire_instead_of_piling_up() -> None:
         assert 0 < entry["options"]["expires"] <= 2 * entry["schedule"]
 
 
-def test_judges_and_long_runs_have_a_lane_of_their_own_and_beat_stands_in_one_lane() -> None:
-    short, long = lanes(QUEUES, beat=True)
+def test_judges_and_long_runs_have_a_lane_of_their_own() -> None:
+    short, long = lanes(QUEUES)
     assert (short.queues, long.queues) == ((CONTROL, FAST), (JUDGED, BATCH))
-    assert (short.beat, long.beat) == (True, False)
-    (only,) = lanes([JUDGED], beat=False)
-    assert (only.queues, only.beat) == ((JUDGED,), False)
+    (only,) = lanes([JUDGED])
+    assert only.queues == (JUDGED,)
 
 
 def test_prefetch_is_by_queue_and_a_lane_hoards_no_more_than_its_slowest_queue_allows() -> None:
     assert PREFETCH[FAST] > PREFETCH[JUDGED]
-    (fast,) = lanes([FAST], beat=False)
-    arguments = fast.arguments("WARNING", 1)
-    assert arguments[arguments.index("--prefetch-multiplier") + 1] == str(PREFETCH[FAST])
-    short, _ = lanes(QUEUES, beat=True)
-    arguments = short.arguments("WARNING", 1)
-    assert arguments[arguments.index("--prefetch-multiplier") + 1] == "1"
+    for queues, most in (([FAST], PREFETCH[FAST]), (QUEUES, 1)):
+        arguments = lanes(queues)[0].arguments("WARNING", 1)
+        assert arguments[arguments.index("--prefetch-multiplier") + 1] == str(most)
+
+
+def test_the_tasks_limits_are_known_to_the_broker_in_time() -> None:
+    assert app.conf.broker_transport_options["visibility_timeout"] == VISIBILITY_S
+    assert app.conf.broker_connection_max_retries is None

@@ -32,17 +32,22 @@ def _run(parser: argparse.ArgumentParser, given: argparse.Namespace, folder: str
 
     # isort: split
     from .app import QUEUES, app
-    from .lanes import lanes, run_lanes
+    from .lanes import Work, beat_arguments, celery, lanes, supervise
 
     wanted = [name.strip() for name in (given.queues or ",".join(QUEUES)).split(",") if name.strip()]
     unknown = sorted(set(wanted) - set(QUEUES))
     if unknown or not wanted:
         parser.error(f"there is no queue {', '.join(unknown) or '?'}; allowed: {', '.join(QUEUES)}")
-    app.loader.import_default_modules()  # once, before the lanes are forked
+    app.loader.import_default_modules()  # once, before anything is forked
     settings = process.settings
-
-    def forked() -> None:
-        if settings.worker_port:
-            exposition.serve(folder, settings.metrics_host, settings.worker_port, settings.redis_url)
-
-    return run_lanes(lanes(wanted, beat=not given.no_beat), given.loglevel, given.concurrency, forked)
+    work: dict[str, Work] = {
+        lane.name: lambda lane=lane: celery(lane.arguments(given.loglevel, given.concurrency))
+        for lane in lanes(wanted)
+    }
+    if not given.no_beat:
+        work["beat"] = lambda: celery(beat_arguments(given.loglevel))
+    if settings.worker_port:
+        work["metrics"] = lambda: exposition.serve(
+            folder, settings.metrics_host, settings.worker_port, settings.redis_url
+        )
+    return supervise(work)

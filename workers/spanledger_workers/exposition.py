@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,8 +24,8 @@ def clear(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def serve(folder: str, host: str, port: int, redis_url: str) -> None:
-    """Answer on ``host:port`` from a thread. A port that is taken costs the metrics and not the work: it is said."""
+def serve(folder: str, host: str, port: int, redis_url: str) -> int:
+    """Answer on ``host:port`` until SIGTERM. A port that is taken costs the metrics and not the work: it is said once."""
     from prometheus_client import CollectorRegistry, start_http_server
     from prometheus_client.metrics_core import GaugeMetricFamily, Metric
     from prometheus_client.multiprocess import MultiProcessCollector
@@ -64,4 +65,7 @@ def serve(folder: str, host: str, port: int, redis_url: str) -> None:
         print(
             f"spanledger worker: /metrics cannot listen on {host}:{port} ({taken}): set SPANLEDGER_WORKER_PORT",
             file=sys.stderr,
+            flush=True,
         )
+    while True:
+        signal.pause()

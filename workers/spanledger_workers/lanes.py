@@ -1,6 +1,7 @@
-"""The processes of one worker: lanes that do not wait for each other, forked from one parent that answers ``/metrics``.
+"""The processes of one worker, forked from one parent that does nothing but watch them: lanes, beat and ``/metrics``.
 
 A lane is a Celery worker of its own. Judges take minutes, so they never stand before the loop and the cheap scorers.
+A child that dies is started anew; Celery alone would go on without its beat for ever.
 """
 
 from __future__ import annotations
@@ -10,22 +11,29 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
 from .app import BATCH, CONTROL, FAST, JUDGED, PREFETCH, app
 
 _PR_SET_PDEATHSIG = 1
+RESTART_S = 1.0
+MOST_RESTARTS = 20
+"""Deaths in a row, each within a minute of the one before, after which the worker gives up."""
+_IN_A_ROW_S = 60.0
+
+Work = Callable[[], int]
+"""What a child does; returns its exit code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """One Celery worker: its queues in order of preference, and whether beat runs inside."""
+    """One Celery worker: its queues in order of preference."""
 
     name: str
     queues: tuple[str, ...]
-    beat: bool = False
 
     def arguments(self, loglevel: str, concurrency: int | None) -> list[str]:
         """What Celery is started with."""
@@ -33,28 +41,35 @@ class Lane:
         made += ["--hostname", f"{self.name}-{os.getpid()}@{socket.gethostname()}"]
         made += ["--queues", ",".join(self.queues)]
         made += ["--prefetch-multiplier", str(min(PREFETCH[queue] for queue in self.queues))]
-        made += ["--concurrency", str(concurrency)] if concurrency else []
-        # What is due is known to the workers' journal, so beat has nothing to remember over a restart.
-        return made + (["--beat", "--scheduler", "celery.beat:Scheduler"] if self.beat else [])
+        return made + (["--concurrency", str(concurrency)] if concurrency else [])
 
 
-def lanes(queues: Sequence[str], *, beat: bool) -> list[Lane]:
-    """One lane for short tasks and one for long ones, of those queues that are asked for; beat in the first."""
+def lanes(queues: Sequence[str]) -> list[Lane]:
+    """One lane for short tasks and one for long ones, of those queues that are asked for."""
     short = tuple(queue for queue in (CONTROL, FAST) if queue in queues)
     long = tuple(queue for queue in (JUDGED, BATCH) if queue in queues)
-    named = [("short", short), ("long", long)]
-    made = [Lane(name=name, queues=taken) for name, taken in named if taken]
-    return [Lane(name=made[0].name, queues=made[0].queues, beat=beat), *made[1:]]
+    return [Lane(name=name, queues=taken) for name, taken in (("short", short), ("long", long)) if taken]
 
 
-def run_lanes(
-    wanted: Sequence[Lane], loglevel: str, concurrency: int | None, forked: Callable[[], None]
-) -> int:
-    """Run until SIGTERM, SIGINT or the end of a lane; running tasks end first. Returns the exit code.
+def beat_arguments(loglevel: str) -> list[str]:
+    """What Celery's beat is started with. What is due is known to the workers' journal: it has nothing to remember."""
+    return ["beat", "--loglevel", loglevel, "--scheduler", "celery.beat:Scheduler", "--pidfile", ""]
 
-    ``forked`` is called in the parent, when threads do no harm any more.
-    """
-    children = {_fork(lane, loglevel, concurrency) for lane in wanted}
+
+def celery(arguments: Sequence[str]) -> int:
+    """Run a command of Celery until it ends."""
+    try:
+        app.start(list(arguments))
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def supervise(wanted: Mapping[str, Work]) -> int:
+    """Keep a child for each piece of work until SIGTERM or SIGINT, then let them end; returns the exit code."""
+    children: dict[int, str] = {_fork(work): name for name, work in wanted.items()}
     stopping = False
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -65,30 +80,38 @@ def run_lanes(
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, stop)
-    forked()
-    code = 0
+    deaths, last = 0, 0.0
     while children:
         child, status = os.wait()
-        children.discard(child)
-        if not stopping:  # a lane never ends by itself: whoever watches this process starts both anew
-            code = 1
-            print("spanledger worker: a lane ended unexpectedly", file=sys.stderr)
+        name = children.pop(child, "")
+        if stopping or not name:
+            continue
+        deaths = deaths + 1 if time.monotonic() - last < _IN_A_ROW_S else 1
+        last = time.monotonic()
+        code = os.waitstatus_to_exitcode(status)
+        print(f"spanledger worker: {name} ended ({code}), starting it anew", file=sys.stderr, flush=True)
+        if deaths > MOST_RESTARTS:
+            print("spanledger worker: giving up", file=sys.stderr, flush=True)
             stop(signal.SIGTERM, None)
-        elif os.waitstatus_to_exitcode(status) not in (0, -signal.SIGINT, -signal.SIGTERM):
-            code = 1
-    return code
+            return 1
+        time.sleep(RESTART_S)
+        if not stopping:
+            children[_fork(wanted[name])] = name
+    return 0
 
 
-def _fork(lane: Lane, loglevel: str, concurrency: int | None) -> int:
+def _fork(work: Work) -> int:
     parent, die_with = os.getpid(), _die_with_parent()
     child = os.fork()
     if child:
         return child
     code = 1
     try:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
         die_with()
         if os.getppid() == parent:
-            code = _run(lane, loglevel, concurrency)
+            code = work()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -100,13 +123,3 @@ def _die_with_parent() -> Callable[[], object]:
         return lambda: None
     prctl = ctypes.CDLL(None).prctl  # looked up before the fork
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
-
-def _run(lane: Lane, loglevel: str, concurrency: int | None) -> int:
-    try:
-        app.worker_main(lane.arguments(loglevel, concurrency))
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
-    except KeyboardInterrupt:
-        print("spanledger worker: stopped", file=sys.stderr)
-    return 0

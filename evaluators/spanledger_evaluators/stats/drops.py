@@ -19,6 +19,8 @@ _BOLDEST = 0.5  # of the greatest bet that cannot lose everything
 _PRIOR_VARIANCE = 0.25  # of a value in 0..1, until there is one
 _NEWEST_BETS = 12  # are kept whatever they are worth: a drop makes the fresh ones rich
 _BEST_BETS = 12  # of the older ones
+_POWER = 1.2  # how fast the weights of later bets fall: slowly, for most drops come after a long good stretch
+_ZETA = 5.5915825  # Riemann's zeta of it, rounded up
 _FIELDS = ("log_weight", "log_wealth", "count", "mean", "squares")
 
 
@@ -90,11 +92,11 @@ class DropTests:
         return test
 
     def _begin(self) -> None:
-        """Start the next bet with weight 1 / (k (k + 1)): all weights together are 1, for ever."""
+        """Start the next bet with weight 1 / (zeta(1.2) k^1.2): all weights together are 1, for ever."""
         self.begun += 1
         streams = len(self.bound)
         fresh = np.zeros((len(_FIELDS), streams, 1))
-        fresh[0] = -math.log(self.begun * (self.begun + 1))
+        fresh[0] = -math.log(_ZETA * self.begun**_POWER)
         self._bets = np.concatenate([self._bets, fresh], axis=2)
         if self._bets.shape[2] <= _NEWEST_BETS + _BEST_BETS:
             return

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spanledger_evaluators.stats.drops import Array, DropTests
 
-_BLOCK = 10  # observations between two beginnings of a bet: how soon a late drop is bet on afresh
+_BLOCK = 20  # observations between two beginnings of a bet: how soon a late drop is bet on afresh
 FEWEST_PROBES = 5
 PROBES_PER_SAMPLE = 0.5  # a return needs at least half the samples that a switch needs
 RETURN_ALPHA = 0.2  # a return that was too early is undone by the next switch
@@ -29,8 +29,9 @@ def probes_needed(min_samples: int) -> int:
 class Monitor:
     """Tests for "below ``bound``" and "above" it, and the newest values, of each stream."""
 
-    def __init__(self, bound: float, min_samples: int, streams: int = 1) -> None:
-        self.bound, self.min_samples = bound, min_samples
+    def __init__(self, bound: float | Array, min_samples: int, streams: int = 1) -> None:
+        self.bound: float | Array = bound
+        self.min_samples = min_samples
         self.fall = DropTests(bound, block=_BLOCK, streams=streams)
         self.rise = DropTests(1 - bound, block=_BLOCK, streams=streams)
         self.samples = 0
