@@ -8,6 +8,7 @@ import logging
 import socket
 import sys
 
+from spanledger_collector.store.heap import keep_heap
 from spanledger_collector.store.settings import StoreSettings, load_settings
 
 from .settings import CollectorSettings
@@ -19,6 +20,7 @@ def command(argv: list[str]) -> int:
     """Serve until SIGINT or SIGTERM; 1 when the home folder or a port is in use, 2 for a bad setting."""
     argparse.ArgumentParser(prog="spanledger collector", description=__doc__).parse_args(argv)
     gc.set_threshold(50_000, 20, 100)  # rows are many, short-lived and free of cycles
+    keep_heap()
     settings, store = load_settings(CollectorSettings), load_settings(StoreSettings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in (

@@ -11,10 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from xml.sax.saxutils import escape
 
+from spanledger_collector.store.heap import keep_heap
+
 _EXTENSION = "_chdb.abi3.so"
 _DEEPBIND = 0x00008  # RTLD_DEEPBIND of dlfcn.h
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _MIB = 1024 * 1024
+_IDLE_THREADS = 32  # of the engine's pool: each holds three files open, and by default 1,000 stay for ever
 
 
 def load_engine() -> ModuleType:
@@ -54,7 +56,7 @@ def prepare_process(folder: Path, memory: int) -> None:
     (work / "config.xml").write_text(server_config(memory, backups))
     os.chdir(work)
     os.environ["TZ"] = "UTC"
-    _keep_heap()
+    keep_heap()
 
 
 def server_config(memory: int, backups: Path) -> str:
@@ -70,6 +72,7 @@ def server_config(memory: int, backups: Path) -> str:
     )
     lines = [f"  <max_server_memory_usage>{memory}</max_server_memory_usage>"]
     lines += [f"  <{name}>{cache}</{name}>" for name in caches]
+    lines += [f"  <max_thread_pool_free_size>{_IDLE_THREADS}</max_thread_pool_free_size>"]
     lines += [f"  <backups><allowed_path>{escape(str(backups))}/</allowed_path></backups>"]
     return "\n".join(["<clickhouse>", *lines, "</clickhouse>", ""])
 
@@ -77,12 +80,3 @@ def server_config(memory: int, backups: Path) -> str:
 def physical_memory() -> int:
     """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _keep_heap() -> None:
-    """Let glibc keep freed memory: bodies of many MiB come and go, and faulting their pages in again was half
-    of what receiving them cost. Elsewhere than on glibc nothing is changed."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_TRIM_THRESHOLD, 64 * _MIB)
-        mallopt(_M_MMAP_THRESHOLD, 32 * _MIB)

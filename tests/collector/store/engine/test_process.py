@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.process import threads
 from tests.http_raw import request
 from tests.servers import Engine, command, free_port, start_engine
 
@@ -52,6 +53,24 @@ def test_the_engine_keeps_within_the_memory_it_is_given(tmp_path: Path, engines:
     greedy = request(engines[0].url, "SELECT length(groupArray(number)) FROM numbers(300000000)")
     assert greedy.headers["x-clickhouse-exception-code"] == "241"
     assert request(engines[0].url, "SELECT 1").text == "1\n"
+
+
+def test_threads_of_a_burst_do_not_stay(tmp_path: Path, engines: list[Engine]) -> None:
+    """Each of the engine's threads holds three files open, and by default it would keep a thousand of them."""
+    engines.append(start_engine(tmp_path))
+    pid = engines[0].server.process.pid
+    wide = "SELECT number % 7 AS k, uniqExact(number) FROM numbers_mt(3000000) GROUP BY k"
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(request, engines[0].url, wide, params={"max_threads": 24}) for _ in range(8)]
+        most = threads(pid)
+        while not all(answer.done() for answer in answers):
+            most = max(most, threads(pid))
+            time.sleep(0.01)
+    assert most > 90, "there was no burst"
+    deadline = time.monotonic() + 30
+    while threads(pid) > 75:
+        assert time.monotonic() < deadline, f"{threads(pid)} of {most} threads stayed"
+        time.sleep(0.1)
 
 
 def test_a_backup_of_a_database_can_be_restored_after_it_was_lost(
