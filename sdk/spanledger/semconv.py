@@ -54,6 +54,7 @@ CACHE_WRITE_1H_TOKENS = "spanledger.usage.cache_write_1h_tokens"
 USAGE_ESTIMATED = "spanledger.usage.estimated"
 PROJECT = "spanledger.project"  # whose call it is; obeyed only from a key with scope admin: the gateway's own
 TEAM = "spanledger.team"
+ORGANISATION = "spanledger.organisation"
 FEATURE = "spanledger.feature"
 CUSTOMER_ID = "spanledger.customer_id"
 TAGS = "spanledger.tags"

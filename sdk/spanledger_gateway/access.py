@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from spanledger.serving.asks import likely_input_tokens
-from spanledger.serving.limits import RateLimits
+from spanledger.serving.limits import CORRECT, TAKE, RateLimits, bucket_key
 from spanledger.serving.refusals import RefusedError
 from spanledger.serving.snapshot import SnapshotKey
 
 from . import metrics
 from .calls import Attempt, Call
+from .redis_link import RedisLink, Script
+from .redis_wire import RedisAwayError, UnknownScriptError
 from .registry import Registry
+
+_TAKE, _CORRECT = Script(TAKE), Script(CORRECT)
 
 
 def authenticate(registry: Registry, headers: dict[str, str]) -> SnapshotKey:
@@ -30,32 +35,69 @@ def authenticate(registry: Registry, headers: dict[str, str]) -> SnapshotKey:
 
 
 class Rates:
-    """Requests and model tokens a minute, by key. Each of a gateway's processes takes its share."""
+    """Requests and model tokens a minute, by key, shared by all gateways; while Redis is away each process has its part."""
 
-    def __init__(self, processes: int) -> None:
-        self._limits = RateLimits(1 / processes)
+    def __init__(self, link: RedisLink, processes: int) -> None:
+        self._link = link
+        self._own = RateLimits(1 / processes)
 
-    def take(self, call: Call) -> None:
+    async def take(self, call: Call) -> None:
         """Count the call against its key's limits.
 
         Raises:
             RefusedError: 429, with the seconds after which it would fit.
         """
-        key, now = call.key, time.monotonic()
-        if key.requests_per_minute is not None:
-            wait = self._limits.wait(key.id, "requests", key.requests_per_minute, 1, now)
-            _refuse(wait, f"{key.requests_per_minute} requests a minute")
-        if key.tokens_per_minute is not None:
-            tokens = likely_input_tokens(call.ask) + (call.ask.max_tokens or 0) * call.ask.n
-            wait = self._limits.wait(key.id, "tokens", key.tokens_per_minute, tokens, now)
-            _refuse(wait, f"{key.tokens_per_minute} tokens a minute")
-            call.booked_tokens = tokens
+        key = call.key
+        if key.requests_per_minute is None and key.tokens_per_minute is None:
+            return
+        tokens = likely_input_tokens(call.ask) + (call.ask.max_tokens or 0) * call.ask.n
+        wait, is_requests = await self._taken(key, tokens)
+        limit = key.requests_per_minute if is_requests else key.tokens_per_minute
+        _refuse(wait, f"{limit} {'requests' if is_requests else 'tokens'} a minute")
+        call.booked_tokens = tokens
 
     def correct(self, call: Call, attempt: Attempt) -> None:
         """Replace what was thought of the call's tokens by what it used."""
-        if call.key.tokens_per_minute is not None and attempt.usage is not None:
-            self._limits.correct(call.key.id, "tokens", attempt.usage.total - call.booked_tokens)
-            call.booked_tokens = attempt.usage.total
+        if call.key.tokens_per_minute is None or attempt.usage is None:
+            return
+        more, call.booked_tokens = attempt.usage.total - call.booked_tokens, attempt.usage.total
+        self._own.correct(call.key.hash, "tokens", more)
+        future = self._link.script(_CORRECT, [bucket_key(call.key.hash, "tokens")], [more])
+        future.add_done_callback(_heard)
+
+    async def _taken(self, key: SnapshotKey, tokens: int) -> tuple[float, bool]:
+        """(seconds to wait, whether it is for the limit of requests)."""
+        keys = [bucket_key(key.hash, "requests"), bucket_key(key.hash, "tokens")]
+        limits = (key.requests_per_minute, key.tokens_per_minute)
+        first, second = (-1 if limit is None else limit for limit in limits)
+        try:
+            wait, place = await self._ask(keys, [first, 1, second, tokens])
+            return float(wait), place == 1
+        except RedisAwayError:
+            metrics.count(metrics.REDIS_ERRORS, "rate_limit")
+            return self._taken_here(key, tokens)
+
+    async def _ask(self, keys: list[str], arguments: list[int]) -> tuple[bytes, int]:
+        try:
+            return await self._link.script(_TAKE, keys, arguments)
+        except UnknownScriptError:
+            self._link.forget_scripts()
+        return await self._link.script(_TAKE, keys, arguments)
+
+    def _taken_here(self, key: SnapshotKey, tokens: int) -> tuple[float, bool]:
+        now = time.monotonic()
+        if key.requests_per_minute is not None:
+            wait = self._own.wait(key.hash, "requests", key.requests_per_minute, 1, now)
+            if wait > 0:
+                return wait, True
+        if key.tokens_per_minute is not None:
+            return self._own.wait(key.hash, "tokens", key.tokens_per_minute, tokens, now), False
+        return 0.0, False
+
+
+def _heard(future: asyncio.Future[object]) -> None:
+    if not future.cancelled() and future.exception() is not None:
+        metrics.count(metrics.REDIS_ERRORS, "rate_limit")
 
 
 def _refuse(wait: float, limit: str) -> None:

@@ -170,7 +170,7 @@ class Gateway:
                 ledger=self.ledger,
                 pricing=self.pricing,
                 recording=recording,
-                rates=Rates(settings.gateway_workers),
+                rates=Rates(self.link, settings.gateway_workers),
                 hooks=self.hooks,
                 shadows=self.shadows,
                 max_body=settings.gateway_max_body_mb << 20,

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spanledger import ids
 from spanledger.serving.bookings import Booking, unpriced
 from spanledger.serving.failures import Failure, wait_before_retry
 from spanledger.serving.health import HealthBook, State
@@ -24,6 +23,8 @@ from .ledger import Ledger
 from .pricing import Pricing
 from .settings import GatewaySettings
 from .upstreams import AttemptFailed, Upstreams
+
+_NO_UPSTREAM = Upstream(base_url="")
 
 
 class StepDown(Exception):
@@ -132,6 +133,9 @@ class Attempts:
             queue = again
 
     def _plan(self, call: Call) -> list[Target]:
+        targets = call.route.targets
+        if len(targets) == 1 and not targets[0].when:
+            return [targets[0]]  # nothing to choose, however it does
         subject = _sticky_subject(call)
         return order(
             call.route,
@@ -170,16 +174,10 @@ class Attempts:
 
     def _attempt(self, call: Call, target: Target) -> Attempt:
         upstream = call.project.upstreams.get(target.upstream)
-        attempt = Attempt(
-            number=len(call.attempts) + 1,
-            target=target,
-            upstream=upstream or Upstream(base_url=""),
-            wire=wire_of(call.ask, upstream),
-            span_id=ids.new_span_id(),
-            started=time.time_ns(),
-        )
-        usual = next((t for t in call.route.targets if t.role == "primary"), call.route.targets[0])
+        wire = wire_of(call.ask, upstream)
+        attempt = Attempt.of(target, upstream or _NO_UPSTREAM, wire, len(call.attempts) + 1)
         if target.role == "fallback" or call.attempts:
+            usual = next((t for t in call.route.targets if t.role == "primary"), call.route.targets[0])
             attempt.fallback_from = call.attempts[0].name if call.attempts else name_of(usual)
             failure = call.attempts[-1].failure if call.attempts else None
             attempt.reason = failure.error_type if failure else _unforced(call)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spanledger import ids
 from spanledger.prices import Cost
 from spanledger.records import CacheState, Status
 from spanledger.serving.answers import Answer
@@ -36,6 +38,9 @@ class Attempt:
     wire: Wire
     span_id: bytes
     started: int
+    name: str  # of the target
+    place: str  # the target's name in the health book
+    provider: str  # whose prices apply
     first_content: int = 0
     ended: int = 0
     status: Status = "ok"
@@ -49,20 +54,21 @@ class Attempt:
     translation: Translation | None = None
     reached: bool = False  # the provider did work that may be billed
 
-    @property
-    def provider(self) -> str:
-        """Whose prices apply."""
-        return self.upstream.provider or self.upstream.protocol
-
-    @property
-    def name(self) -> str:
-        """The target's name."""
-        return name_of(self.target)
-
-    @property
-    def place(self) -> str:
-        """The target's name in the health book."""
-        return place_of(self.upstream, self.target)
+    @staticmethod
+    def of(target: Target, upstream: Upstream, wire: Wire, number: int, reason: str = "") -> Attempt:
+        """A call to this target that begins now."""
+        return Attempt(
+            number,
+            target,
+            upstream,
+            wire,
+            ids.new_span_id(),
+            time.time_ns(),
+            name_of(target),
+            place_of(upstream, target),
+            upstream.provider or upstream.protocol,
+            reason=reason,
+        )
 
 
 @dataclass(slots=True)

@@ -197,6 +197,8 @@ def _common(call: Call) -> Attributes:
         semconv.ROUTE: ask.model,
         semconv.STREAM: ask.stream,
     }
+    if key.organisation:
+        attributes[semconv.ORGANISATION] = key.organisation
     if key.team:
         attributes[semconv.TEAM] = key.team
     if ask.max_tokens is not None:

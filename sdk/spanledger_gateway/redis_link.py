@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from . import metrics
-from .redis_wire import Argument, RedisAwayError, Wire
+from .redis_wire import Argument, RedisAwayError, Taker, Wire
 
 REDIS_DOWN = (exceptions.RedisError, OSError, TimeoutError)
 
@@ -41,7 +41,7 @@ class RedisLink:
         )
         self._timeout_s = timeout_s
         self._wire: Wire | None = None
-        self._early: list[tuple[Sequence[Argument], asyncio.Future[Any]]] = []  # before the first connection
+        self._early: list[tuple[tuple[Argument, ...], Taker]] = []  # before the first connection
         self._is_known_down = False
         self._connecting: asyncio.Task[None] | None = None
         self._loaded: set[str] = set()  # scripts that this connection's Redis has seen
@@ -57,14 +57,18 @@ class RedisLink:
     def submit(self, *command: Argument) -> asyncio.Future[Any]:
         """Queue one command; its future holds the answer or ``RedisAwayError``. Order is kept."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if self._wire is not None:
-            self._wire.submit(command, future)
-        elif self._is_known_down:
-            future.set_exception(RedisAwayError("Redis is away"))
-        else:
-            self._early.append((command, future))
-            self._connect()
+        self.send(command, future)
         return future
+
+    def send(self, command: tuple[Argument, ...], taker: Taker) -> None:
+        """Queue one command whose answer, or ``RedisAwayError``, goes to the taker: at once when Redis is away."""
+        if self._wire is not None:
+            self._wire.submit(command, taker)
+        elif self._is_known_down:
+            taker.set_exception(RedisAwayError("Redis is away"))
+        else:
+            self._early.append((command, taker))
+            self._connect()
 
     def is_up(self) -> bool:
         """Whether Redis is believed to answer."""
@@ -74,11 +78,21 @@ class RedisLink:
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]
     ) -> asyncio.Future[Any]:
         """Queue a script; as ``submit``. Its text is sent once a connection, and again where Redis forgot it."""
-        known = script.sha in self._loaded
-        head = ("EVALSHA", script.sha) if known else ("EVAL", script.text)
-        if not known:
-            self._loaded.add(script.sha)
-        return self.submit(*head, len(keys), *keys, *arguments)
+        return self.submit(*self._call_of(script, keys, arguments))
+
+    def send_script(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], taker: Taker
+    ) -> None:
+        """Queue a script; as ``send``."""
+        self.send(self._call_of(script, keys, arguments), taker)
+
+    def _call_of(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]
+    ) -> tuple[Argument, ...]:
+        if script.sha in self._loaded:
+            return ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        self._loaded.add(script.sha)
+        return ("EVAL", script.text, len(keys), *keys, *arguments)
 
     def forget_scripts(self) -> None:
         """Redis lost its scripts: send their text again."""

@@ -1,13 +1,15 @@
-"""One connection to Redis: commands out in the order of the calls, all of a turn in one write; answers in, each to its future."""
+"""One connection to Redis: commands out in the order of the calls, all of a turn in one write; answers in, each to who waits for it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, Protocol, cast
 
 import hiredis
+
+_GRACE_S = 0.05
 
 Argument = str | bytes | int | float
 
@@ -23,6 +25,22 @@ class UnknownScriptError(RedisAwayError):
     """Redis has forgotten a script: its text must be sent again."""
 
 
+class Taker(Protocol):
+    """Who gets an answer: a future, or whatever else takes it as one does."""
+
+    def done(self) -> bool:
+        """Whether the answer is not wanted any more."""
+        ...
+
+    def set_result(self, result: Any, /) -> None:
+        """Here it is."""
+        ...
+
+    def set_exception(self, exception: Any, /) -> None:
+        """There is none."""
+        ...
+
+
 class Wire(asyncio.Protocol):
     """Takes over a connection on which Redis has been greeted. ``lost`` is called once, when it can be used no more."""
 
@@ -35,23 +53,24 @@ class Wire(asyncio.Protocol):
         self._timeout_s = timeout_s
         self._lost = lost
         self._reader: Any = hiredis.Reader(replyError=_error)
-        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._waiting: deque[Taker] = deque()
         self._out: list[bytes] = []
         self._answered_at = 0.0  # when the oldest command that waits began to be the oldest
         self._timer: asyncio.TimerHandle | None = None
+        self._is_late = False
         self._is_over = False
         self._transport.set_protocol(self)
 
-    def submit(self, command: Sequence[Argument], future: asyncio.Future[Any]) -> None:
-        """Send a command at the end of this turn of the loop; its future gets the answer."""
+    def submit(self, command: tuple[Argument, ...], taker: Taker) -> None:
+        """Send a command at the end of this turn of the loop."""
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(_pack(tuple(command)))
+        self._out.append(_pack(command))
         if not self._waiting:
             self._answered_at = self._loop.time()
             if self._timer is None:
                 self._timer = self._loop.call_later(self._timeout_s, self._look)
-        self._waiting.append(future)
+        self._waiting.append(taker)
 
     def close(self, reason: str = "the connection was closed") -> None:
         """Hang up; what waits fails with the reason."""
@@ -64,9 +83,9 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
         waiting, self._waiting = self._waiting, deque()
         self._lost(self, reason)
-        for future in waiting:
-            if not future.done():
-                future.set_exception(RedisAwayError(reason))
+        for taker in waiting:
+            if not taker.done():
+                taker.set_exception(RedisAwayError(reason))
 
     def data_received(self, data: bytes) -> None:
         """Answers, in any cut."""
@@ -88,13 +107,13 @@ class Wire(asyncio.Protocol):
         if not self._waiting:
             self.close("Redis sent an answer that nothing asked for")
             return
-        future = self._waiting.popleft()
-        if future.done():
+        taker = self._waiting.popleft()
+        if taker.done():
             return
         if isinstance(answer, Exception):
-            future.set_exception(answer)
+            taker.set_exception(answer)
         else:
-            future.set_result(answer)
+            taker.set_result(answer)
 
     def _flush(self) -> None:
         out, self._out = self._out, []
@@ -106,10 +125,15 @@ class Wire(asyncio.Protocol):
         if not self._waiting:
             return
         left = self._answered_at + self._timeout_s - self._loop.time()
-        if left <= 0:
-            self.close(f"Redis gave no answer within {self._timeout_s:g} s")
-        else:
+        if left > 0:
+            self._is_late = False
             self._timer = self._loop.call_later(left, self._look)
+        elif not self._is_late:
+            # It may have been we who slept, and the answer is here: read before judging.
+            self._is_late = True
+            self._timer = self._loop.call_later(_GRACE_S, self._look)
+        else:
+            self.close(f"Redis gave no answer within {self._timeout_s:g} s")
 
 
 def _error(message: str) -> RedisAwayError:

@@ -50,6 +50,9 @@ from .streaming import drain, let_go, pump
 from .upstreams import AttemptFailed
 
 _MOST_DRAINS = 64
+_TRACE_ID, _CACHE = semconv.HEADER_TRACE_ID.encode(), semconv.HEADER_CACHE.encode()
+_UPSTREAM, _FALLBACK = semconv.HEADER_UPSTREAM.encode(), semconv.HEADER_FALLBACK.encode()
+_COST = semconv.HEADER_COST.encode()
 
 
 @dataclass(slots=True)
@@ -131,7 +134,7 @@ class Serving:
 
     async def _serve(self, call: Call, send: Send, watch: Watch) -> None:
         try:
-            self._parts.rates.take(call)
+            await self._parts.rates.take(call)
             await self._guard(call)
             if await self._parts.cache.look_up(call) is not None:
                 await self._send_hit(call, send)
@@ -162,7 +165,7 @@ class Serving:
         if entry is None:
             return
         call.first_answer = time.time_ns()
-        headers = [*_headers(call), (semconv.HEADER_COST.encode(), b"0")]
+        headers = [*_headers(call), (_COST, b"0")]
         body = entry.body
         if self._parts.hooks:
             body = await on_response(self._parts.hooks, _view(call), body)
@@ -179,7 +182,7 @@ class Serving:
             body = await on_response(self._parts.hooks, _view(call), body)
         headers = [JSON, *_headers(call), *_request_id(answer.request_id)]
         if attempt.cost is not None:
-            headers.append((semconv.HEADER_COST.encode(), cost_text(attempt.cost.total).encode()))
+            headers.append((_COST, cost_text(attempt.cost.total).encode()))
         call.first_answer = time.time_ns()
         self._parts.cache.keep(call, attempt, answer.body)
         await send_whole(send, 200, headers, body)
@@ -298,6 +301,7 @@ class Serving:
 
 def _fields(ask: Ask, key: SnapshotKey, headers: dict[str, str]) -> dict[str, str]:
     return {
+        "organisation": key.organisation,
         "team": key.team,
         "key_id": key.id,
         "user_id": headers.get("x-spanledger-user") or ask.user,
@@ -324,17 +328,14 @@ def _view(call: Call) -> View:
 
 
 def _headers(call: Call) -> list[Header]:
-    headers = [
-        (semconv.HEADER_TRACE_ID.encode(), call.trace_id.hex().encode()),
-        (semconv.HEADER_CACHE.encode(), (call.cache or "off").encode()),
-    ]
+    headers = [(_TRACE_ID, call.trace_id.hex().encode()), (_CACHE, (call.cache or "off").encode())]
     served = call.served_by
     if call.entry is not None:
-        headers.append((semconv.HEADER_UPSTREAM.encode(), _ascii(call.entry.upstream)))
+        headers.append((_UPSTREAM, _ascii(call.entry.upstream)))
     elif served is not None:
-        headers.append((semconv.HEADER_UPSTREAM.encode(), _ascii(served.target.upstream)))
+        headers.append((_UPSTREAM, _ascii(served.target.upstream)))
         if served.fallback_from:
-            headers.append((semconv.HEADER_FALLBACK.encode(), _ascii(served.fallback_from)))
+            headers.append((_FALLBACK, _ascii(served.fallback_from)))
     return headers
 
 

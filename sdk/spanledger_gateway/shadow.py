@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from spanledger import ids
 from spanledger.serving.budgets import nano
 from spanledger.serving.refusals import RefusedError
 from spanledger.serving.snapshot import Target
@@ -72,15 +71,7 @@ class Shadows:
         }
         question = replace(original.ask, body=body, raw=b"", stream=False, model="")
         call = replace(original, ask=question, attempts=[], booking=None)
-        attempt = Attempt(
-            number=1,
-            target=target,
-            upstream=upstream,
-            wire=wire_of(question, upstream),
-            span_id=ids.new_span_id(),
-            started=time.time_ns(),
-            reason="shadow",
-        )
+        attempt = Attempt.of(target, upstream, wire_of(question, upstream), 1, reason="shadow")
         try:
             await self._book(call, attempt)
             await self._ask(call, attempt)

@@ -34,11 +34,14 @@ def resource_row(attributes: dict[str, Value], tenancy: Tenancy) -> Row:
 
 
 def set_tenant(facts: dict[str, Value], row: Row, tenancy: Tenancy) -> None:
-    """What a payload may not decide, unless its key is trusted to: the project, the key, and a key's own team."""
+    """What a payload may not decide, unless its key is trusted to: the project, the
+    organisation, the key, and a key's own team.
+    """
     told = facts.get("told.project")
     if tenancy.trusted and told:
         row["project"] = text(told)
         return
     row["key_id"] = tenancy.key_id
+    row.pop("organisation", None)
     if tenancy.team:
         row["team"] = tenancy.team

@@ -132,6 +132,7 @@ STATUSES = frozenset({"ok", "error", "cut", "cancelled"})
 COLUMNS: dict[str, Callable[[Value], object]] = {
     **dict.fromkeys(
         [
+            "organisation",
             "team",
             "feature",
             "operation",

@@ -72,7 +72,7 @@ class Knowledge:
 
     def answered(self, booking: Booking, answer: Sequence[int | bytes]) -> Verdict:
         """Read the answer of ``RESERVE``."""
-        admitted, place, may_wait, *rest = (int(value) for value in answer)
+        admitted, place, may_wait, *rest = [int(value) for value in answer]
         count = len(booking.budgets)
         booking.spent, booking.stages = rest[:count], rest[count:]
         self.settled(booking, booking.spent)

@@ -63,7 +63,9 @@ class HealthBook:
 
     def succeeded(self, target: str) -> None:
         """The call worked: a cooldown ends."""
-        health = self._targets.setdefault(target, Health())
+        health = self._targets.get(target)
+        if health is None:
+            health = self._targets[target] = Health()
         health.calls += 1
         health.share *= 1 - _WEIGHT
         health.in_a_row = 0

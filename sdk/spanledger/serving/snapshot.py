@@ -30,6 +30,7 @@ class SnapshotKey:
     id: str
     hash: str
     project: str
+    organisation: str = ""
     team: str = ""
     scopes: tuple[str, ...] = ()
     requests_per_minute: int | None = None

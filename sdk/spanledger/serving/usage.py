@@ -13,6 +13,8 @@ from typing import Any, cast
 
 from spanledger import semconv
 
+_UNTOLD = (None, None, None, None)
+
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that makes it five times as dear to build
 class Usage:
@@ -39,14 +41,16 @@ class Usage:
     @property
     def input_total(self) -> int | None:
         """All input tokens, cached and audio included; None when the provider told none of them."""
-        return _total(
-            self.input_tokens,
-            self.cache_read_tokens,
+        total, read = self.input_tokens, self.cache_read_tokens
+        if read is not None:
+            total = read if total is None else total + read
+        rest = (
             self.cache_write_tokens,
             self.cache_write_1h_tokens,
             self.input_audio_tokens,
             self.input_image_tokens,
         )
+        return total if rest == _UNTOLD else _total(total, *rest)
 
     @property
     def output_total(self) -> int | None:

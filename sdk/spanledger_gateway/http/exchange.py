@@ -53,6 +53,7 @@ class Exchange:
         "is_over",
         "keep_alive",
         "scope",
+        "task",
     )
 
     def __init__(
@@ -65,6 +66,7 @@ class Exchange:
     ) -> None:
         self.scope = scope
         self.keep_alive = keep_alive
+        self.task: asyncio.Task[None] | None = None
         self.is_over = False
         """Whether the answer was given, or nobody is left to take it."""
         self._protocol = protocol
@@ -89,6 +91,8 @@ class Exchange:
             await app(self.scope, self.receive, self.send)
         except Exception:
             logger.exception("an answer to %s failed", self.scope["path"])
+        finally:
+            self._protocol.done(self)
         if self.is_over:
             return
         if self._status and self._head is None:

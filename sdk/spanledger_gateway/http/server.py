@@ -202,6 +202,11 @@ class HttpProtocol(asyncio.Protocol):
             self._quiet_since = self.loop.time()
             self.resume_reading()
 
+    def done(self, exchange: Exchange) -> None:
+        """Nothing more comes of an exchange; uvicorn waits for those of which something may."""
+        if exchange.task is not None:
+            self.state.tasks.discard(exchange.task)
+
     def close(self) -> None:
         """Hang up, once all that was written has left."""
         self.is_closing = True
@@ -257,9 +262,8 @@ class HttpProtocol(asyncio.Protocol):
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange
         exchange.scope["extensions"] = {DISCONNECT: exchange.on_disconnect}
-        task = self.loop.create_task(exchange.run(self._app))
+        task = exchange.task = self.loop.create_task(exchange.run(self._app))
         self.state.tasks.add(task)
-        task.add_done_callback(self.state.tasks.discard)
 
     def _refuse(self, status: int, message: bytes) -> None:
         """Answer what no application should see, and hang up."""

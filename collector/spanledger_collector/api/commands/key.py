@@ -19,6 +19,7 @@ def command(argv: list[str]) -> int:
     actions = options_parser.add_subparsers(dest="action", required=True, metavar="create|revoke|list")
     create = actions.add_parser("create", help="make a key")
     create.add_argument("--scope", action="append", choices=get_args(Scope), required=True)
+    create.add_argument("--organisation", default="")
     create.add_argument("--team", default="")
     create.add_argument("--for-project", metavar="PROJECT", help="with --project '*': whose calls it writes")
     create.add_argument("--note", default="", help="what it is for")
@@ -34,6 +35,8 @@ def command(argv: list[str]) -> int:
 def _create(collector: Collector, options: argparse.Namespace) -> int:
     key = new_key()
     document: dict[str, Any] = {"hash": key.hash, "scopes": options.scope}
+    if options.organisation:
+        document["organisation"] = options.organisation
     if options.team:
         document["team"] = options.team
     if options.for_project:

@@ -23,6 +23,7 @@ SPANLEDGER = Dialect(
         "spanledger.usage.estimated": "usage_estimated",
         "spanledger.project": "told.project",
         "spanledger.team": "team",
+        "spanledger.organisation": "organisation",
         "spanledger.feature": "feature",
         "spanledger.customer_id": "customer_id",
         "spanledger.tags": "tags",

@@ -10,7 +10,7 @@ from .evaluation import spend
 from .ledger import Ask, sums
 from .window import DAY, Window
 
-FIELDS = ("team", "key_id", "user_id", "route", "feature", "model", "upstream")
+FIELDS = ("organisation", "team", "key_id", "user_id", "route", "feature", "model", "upstream")
 
 
 def budget_spend(

@@ -10,7 +10,7 @@ from typing import Any
 from .asking import Client, ask, ask_one
 
 MODEL_OPERATIONS = ("chat", "text_completion", "generate_content")
-BUDGET_FIELDS = ("team", "key_id", "user_id", "route", "feature", "model", "upstream")
+BUDGET_FIELDS = ("organisation", "team", "key_id", "user_id", "route", "feature", "model", "upstream")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +226,7 @@ def scores_since(
 _SPEND = """
 SELECT sum(toDecimal128(ifNull(cost_total, 0), 9)) AS usd FROM spans
 WHERE project = {project:String} AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND billable
+    AND (NOT {by_organisation:Bool} OR organisation = {organisation:String})
     AND (NOT {by_team:Bool} OR team = {team:String})
     AND (NOT {by_key_id:Bool} OR key_id = {key_id:String})
     AND (NOT {by_user_id:Bool} OR user_id = {user_id:String})

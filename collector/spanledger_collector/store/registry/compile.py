@@ -50,6 +50,7 @@ def _keys(rows: list[Version]) -> tuple[SnapshotKey, ...]:
             id=row.name,
             hash=row.document["hash"],
             project=row.document["project"],
+            organisation=row.document.get("organisation", ""),
             team=row.document.get("team", ""),
             scopes=tuple(row.document["scopes"]),
             requests_per_minute=row.document.get("requests_per_minute"),

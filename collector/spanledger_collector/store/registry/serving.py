@@ -10,7 +10,7 @@ from .evaluation import Judge
 from .fields import Document, EnvName, HttpUrl, Money, NoneWord, Positive, Scope, Share, Text
 
 Protocol = Literal["openai", "anthropic", "vllm"]
-BudgetField = Literal["team", "key_id", "user_id", "route", "feature", "model", "upstream"]
+BudgetField = Literal["organisation", "team", "key_id", "user_id", "route", "feature", "model", "upstream"]
 CallField = Literal["team", "key_id", "user_id", "session_id", "feature", "endpoint", "stream"]
 
 
@@ -223,6 +223,7 @@ class Key(Document):
 
     hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     project: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^*]")]
+    organisation: str = ""
     team: str = ""
     scopes: Annotated[list[Scope], Field(min_length=1)]
     revoked: bool = False
