@@ -21,10 +21,12 @@ CacheState = Literal["", "miss", "exact", "semantic", "off"]
 ScoreStatus = Literal[
     "ok", "judge_error", "no_verdict", "invalid", "timeout", "over_budget", "not_applicable"
 ]
-ScoreSource = Literal["eval", "human", "sdk", "api"]
+ScoreSource = Literal["eval", "human", "sdk", "api", "judge", "match"]
+"""``judge`` and ``match``: checks of cached answers, by a model and by equal text."""
 
 EventKind = Literal[
     "alert", "route_switch", "budget_step", "config_change", "gate", "delivery", "baseline", "silence",
+    "cache", "cache_bound",
 ]  # fmt: skip
 Severity = Literal["info", "warning", "critical"]
 

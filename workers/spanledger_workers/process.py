@@ -125,7 +125,7 @@ class Process:
 
     def scorers(self, rule: Rule) -> list[Scorer]:
         """The rule's scorers; raises ``catalogue.CannotBuild``."""
-        judge = self._judge(rule)
+        judge = self.judge(rule)
         found: list[Scorer] = []
         for name in rule.scorers:
             options = rule.options.get(name, {})
@@ -135,7 +135,8 @@ class Process:
             found.append(self._scorers[key])
         return found
 
-    def _judge(self, rule: Rule) -> Judge | None:
+    def judge(self, rule: Rule) -> Judge | None:
+        """The rule's judge, None where it names none; raises ``catalogue.JudgeNeeded`` for one that is not there."""
         if rule.judge is None:
             return None
         settings = self._judge_settings(rule.project, rule.judge)

@@ -21,8 +21,9 @@ from .problems import Refusal
 router = APIRouter(prefix="/api", tags=["ledger"])
 
 EventKind = Literal[
-    "alert", "route_switch", "budget_step", "config_change", "gate", "delivery", "baseline", "silence"
-]
+    "alert", "route_switch", "budget_step", "config_change", "gate", "delivery", "baseline", "silence",
+    "cache", "cache_bound",
+]  # fmt: skip
 STEPS_S = {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400}
 MAX_BUCKETS = 5_000
 

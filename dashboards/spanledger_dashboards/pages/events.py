@@ -29,7 +29,7 @@ from spanledger_dashboards.view import View
 KINDS = {
     "alert": "alerts", "route_switch": "route switches", "budget_step": "budget steps",
     "config_change": "changed documents", "gate": "release gates", "delivery": "deliveries", "baseline": "accepted baselines",
-    "silence": "silences",
+    "silence": "silences", "cache": "cache tiers", "cache_bound": "cache bounds",
 }  # fmt: skip
 LIMIT = 500
 

@@ -247,14 +247,15 @@ class Certifier:
         return max(1, math.ceil(up / -self._steps[1]))
 
     def _nearest(self) -> tuple[int, int]:
-        """The fewest checks that would open the tier, and the threshold where they would."""
-        found = [
-            (needed(self.window[index], self._gains, -math.log(self._level(index))), -index)
-            for index, level in enumerate(self._tested.levels)
-            if level > 0
-        ]
-        fewest, index = min(found)
-        return fewest, -index
+        """Where the tier would open first, and by how many checks there; strict thresholds see few of all checks."""
+        seen = self.window.sum(axis=1) + 1
+        found: list[tuple[float, int, int]] = []
+        for index, level in enumerate(self._tested.levels):
+            if level > 0:
+                missing = needed(self.window[index], self._gains, -math.log(self._level(index)))
+                found.append((missing / float(seen[index]), -index, missing))
+        _, index, missing = min(found)
+        return missing, -index
 
     def _settle(self) -> bool:
         """Alarms, forgetting and beginning anew; whether any counts changed."""

@@ -8,6 +8,7 @@ MODULES = (
     "spanledger_workers.tasks.ledger",
     "spanledger_workers.tasks.telling",
     "spanledger_workers.tasks.scoring",
+    "spanledger_workers.tasks.caching",
     "spanledger_workers.tasks.covering",
 )
 """Loaded when a worker starts; each registers its tasks and what beat sends."""

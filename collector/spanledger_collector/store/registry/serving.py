@@ -47,7 +47,7 @@ class Target(Document):
 class SemanticRule(Document):
     """How a route answers questions that mean the same as earlier ones, once a certificate allows it.
 
-    ``max_wrong_hits`` is the share of semantic hits that may be wrong.
+    ``max_wrong_hits`` is the share of semantic hits that may be wrong; ``daily_cap`` what judging may cost a day (USD).
     """
 
     max_wrong_hits: Annotated[float, Field(gt=0, le=0.5)] = 0.01
@@ -57,6 +57,7 @@ class SemanticRule(Document):
     max_question_tokens: Annotated[int, Field(ge=4, le=256)] = 64
     audit_share: Annotated[float, Field(gt=0, le=1)] = 0.05
     judge: Judge | None = None
+    daily_cap: Money | None = None
     embedder: Annotated[str, Field(pattern=r"^(minilm-int8|[^/]+/.+)$")] = "minilm-int8"
 
 
