@@ -1,4 +1,4 @@
-"""What the browser may ask for besides pages: rows of the call grid. The rest of the callbacks run in the browser."""
+"""What the browser may ask for besides pages: rows of the call grid, and what buttons do. The rest runs in the browser."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from dash import ALL, MATCH, ClientsideFunction, Dash, Input, Output, State, no_
 
 from spanledger_collector.store.reads import calls
 
+from .acting import act
 from .call_filter import filter_of, order_of
 from .editing import save
 from .here import here, read
 from .pages import registry
 from .pages.calls import BLOCK, GRID, lines
+from .parts.acting import ACT, ACTED, FIELD
 from .view import view_of
 
 LOCATION = "_pages_location"
@@ -41,6 +43,16 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     saving(_save)
+    acting = untyped.callback(
+        Output({"type": ACTED, "key": MATCH}, "children"),
+        Input({"type": ACT, "key": MATCH}, "n_clicks"),
+        State({"type": ACT, "key": MATCH}, "id"),
+        State({"type": FIELD, "key": MATCH, "name": ALL}, "value"),
+        State({"type": FIELD, "key": MATCH, "name": ALL}, "id"),
+        State(LOCATION, "search"),
+        prevent_initial_call=True,
+    )
+    acting(_act)
 
 
 async def _rows(request: dict[str, Any] | None, search: str | None) -> Any:
@@ -55,6 +67,21 @@ async def _save(
     viewer = here().viewer
     view = view_of("/registry", dict(parse_qs((search or "").lstrip("?"))), viewer.projects, time.time_ns())
     return await save(view, base, text or "", note or "")
+
+
+async def _act(
+    clicks: int | None,
+    place: dict[str, str],
+    values: list[str | None],
+    names: list[dict[str, str]],
+    search: str | None,
+) -> Any:
+    if not clicks:
+        return no_update
+    viewer = here().viewer
+    view = view_of("/", dict(parse_qs((search or "").lstrip("?"))), viewer.projects, time.time_ns())
+    fields = {str(name["name"]): str(value or "") for name, value in zip(names, values, strict=True)}
+    return await act(view, str(place["key"]), fields)
 
 
 async def rows_for(request: dict[str, Any], search: str) -> dict[str, Any]:
@@ -122,7 +149,12 @@ def _in_the_browser(app: Any) -> None:
         State({"type": "shared", "name": ALL}, "value"),
     )
     app.clientside_callback(
-        function("live"), Output("tick", "disabled"), Input("live", "checked"), prevent_initial_call=True
+        function("live"),
+        Output("tick", "disabled"),
+        Output("tick", "interval"),
+        Input("live", "checked"),
+        Input(LOCATION, "pathname"),
+        prevent_initial_call=True,
     )
     app.clientside_callback(
         function("tick"),

@@ -59,7 +59,7 @@ def _header(viewer: Viewer) -> Component:
             html.Span(id="range-text", className="about"),
             dmc.Select(id={"type": "shared", "name": "range"}, data=[*ranges, {"value": "custom", "label": "Custom"}],
                        value=DEFAULT_RANGE, size="xs", w=150, allowDeselect=False, **aria("Time range")),
-            dmc.Switch(id="live", size="xs", label="Live", **aria("Draw the page anew every 15 seconds")),
+            dmc.Switch(id="live", size="xs", label="Live", **aria("Follow what comes in: calls every 2 seconds, other pages every 15")),
             dmc.Select(id={"type": "shared", "name": "project"}, data=projects, value=viewer.projects[0], size="xs",
                        w=140, allowDeselect=False, **aria("Project")),
             dmc.ColorSchemeToggle(lightIcon="☀", darkIcon="☾", variant="subtle", color="gray", size="md",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Response, expect
 
+from spanledger.records import CallRecord
+from tests.collector.rows import insert
 from tests.dashboards.conftest import ADMIN, OPERATOR, Dashboard, Open
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.browser]
@@ -106,6 +111,63 @@ def test_from_the_list_of_calls_to_a_trace_and_its_conversation(visit: Open) -> 
     page.wait_for_url("**span=**")
     tab.drawn()
     expect(page.locator("a.wf-row.chosen")).to_have_count(1)
+
+
+def test_columns_are_chosen_and_stand_in_the_address(visit: Open) -> None:
+    tab = visit()
+    page = tab.open("/calls?columns=model,session_id,prompt")
+    page.wait_for_selector(".ledger-grid .ag-row a.a")
+    assert page.locator(".ledger-grid .ag-header-cell-text").all_inner_texts() == [
+        "Time (UTC)", "Model", "Session", "Prompt",
+    ]  # fmt: skip
+    page.locator("summary", has_text="Columns").click()
+    page.get_by_label("Customer").check()
+    page.wait_for_url("**customer_id**")
+    tab.drawn()
+    expect(page.locator(".ledger-grid .ag-header-cell-text", has_text="Customer")).to_be_visible()
+
+
+def test_the_list_of_calls_follows_what_comes_in(visit: Open, dashboard: Dashboard) -> None:
+    tab = visit()
+    page = tab.open("/calls?user_id=tailed")
+    expect(page.locator(".empty")).to_be_visible()
+    now = time.time_ns()
+    insert_calls(dashboard, "tailed", now - 2 * 10**9)
+    page = tab.open("/calls?user_id=tailed")
+    expect(page.locator(".ledger-grid .ag-row a.a")).to_have_count(1)
+    page.get_by_role("switch").check()
+    insert_calls(dashboard, "tailed", now - 10**9)
+    expect(page.locator(".ledger-grid .ag-row a.a")).to_have_count(2)
+
+
+def insert_calls(dashboard: Dashboard, user: str, *times: int) -> None:
+    rows = [
+        CallRecord(project="default", trace_id=os.urandom(16), span_id=os.urandom(8), start_time=at, duration_ns=10**6,
+                   name="chat m", operation="chat", request_model="m", billable=True, user_id=user)
+        for at in times
+    ]  # fmt: skip
+    insert(dashboard.client, *rows)
+
+
+def test_an_answer_can_be_shown_as_markdown(visit: Open, dashboard: Dashboard) -> None:
+    text = "# Title\n\nSome **bold** and [a link](https://example.com/x) and [bad](javascript:alert(1)).\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n<b>raw</b>\n\n```\ncode\n```"
+    trace = os.urandom(16)
+    row = CallRecord(duration_ns=10**6, project="default", trace_id=trace, span_id=os.urandom(8), start_time=time.time_ns() - 10**9, name="chat m",
+                     operation="chat", billable=True, output=json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": text}]}]))  # fmt: skip
+    insert(dashboard.client, row)
+    tab = visit()
+    page = tab.open(f"/traces/{trace.hex()}")
+    assert "# Title" in page.locator(".turn.assistant .text").inner_text()
+    page.get_by_role("link", name="Show as Markdown").first.click()
+    page.wait_for_url("**as=markdown**")
+    tab.drawn()
+    shown = page.locator(".turn.assistant .markdown")
+    expect(shown.locator(".md-heading")).to_have_text("Title")
+    expect(shown.locator("td").first).to_have_text("1")
+    expect(shown.locator("pre")).to_have_text("code")
+    assert shown.locator("a").evaluate_all("all => all.map(a => a.href)") == ["https://example.com/x"]
+    assert "<b>raw</b>" in shown.inner_text()
+    assert "javascript:alert(1)" in shown.inner_text()
 
 
 def test_a_filter_stands_in_the_address_and_survives_a_reload(visit: Open) -> None:

@@ -55,6 +55,11 @@ class CallLine(TypedDict):
     purpose: str
     environment: str
     service: str
+    customer_id: str
+    finish_reason: str
+    prompt_name: str
+    prompt_version: int | None
+    tags: list[str]
     output_start: str
 
 

@@ -1,17 +1,22 @@
-"""What a person decides about the loop and its alerts, as entries of the trail: small functions for pages and the API.
+"""What a person decides and says, as entries of the trail and as scores: small functions for pages and the API.
 
-Everything here is an event, so that it is history and audit too; workers read it from there.
+What is decided about the loop and its alerts is an event, so that it is history and audit too; workers read it from there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 
-from spanledger.records import Event, EventKind
+from spanledger.records import Event, EventKind, Score
 
 from .clickhouse import Client
-from .writes_evaluation import insert_events
+from .reads.scored import subjects
+from .writes_evaluation import insert_events, insert_scores
+
+MARK = "dataset"
+"""Name of the score that marks a call for the dataset its label names."""
 
 
 def reset_baseline(client: Client, *, project: str, route: str, metric: str, author: str, now: int) -> Event:
@@ -119,6 +124,48 @@ def acknowledge(
         dedup_key=dedup_key,
         author=author,
     )
+
+
+def judge_by_hand(
+    client: Client,
+    *,
+    project: str,
+    trace: str,
+    span: str,
+    name: str,
+    author: str,
+    now: int,
+    value: float | None = None,
+    label: str = "",
+    comment: str = "",
+) -> Score:
+    """Store what a person says of a call; said again by the same person under the same name, it replaces the first.
+
+    Raises ValueError where the project has no such call.
+    """
+    about = subjects(client, project, [trace]).get((trace, span))
+    if about is None:
+        raise ValueError("There is no such call in this project.")
+    told = "\x1f".join((trace, span, name, "human", "", author))
+    made = Score(
+        project=project,
+        score_id=hashlib.blake2b(told.encode(), digest_size=16).hexdigest(),
+        trace_id=bytes.fromhex(trace),
+        span_id=bytes.fromhex(span),
+        name=name,
+        value=value,
+        label=label,
+        explanation=comment,
+        source="human",
+        author=author,
+        time=about.start,
+        created_at=now,
+        route=about.route,
+        upstream=about.upstream,
+        request_model=about.request_model,
+    )
+    insert_scores(client, [made])
+    return made
 
 
 def _tell(

@@ -46,6 +46,7 @@ async def render(view: View) -> Component:
         *(filters.select(view, name, label, values) for (name, label), values in zip(_SELECTS, choices, strict=True)),
         filters.search(view, "user_id", "User", "user id", 120),
         filters.search(view, "slower", "Slower than", "2 s, 800 ms", 110),
+        filters.several(view, "columns", "Columns", [(column["field"], column.get("headerName", column["field"].capitalize())) for column in COLUMNS[1:]], SHOWN),
     ]  # fmt: skip
     others = [badge(f"{name} = {line(value, 40)}", "blue") for name, value in _unseen(view)]
     return html.Div(
@@ -65,7 +66,7 @@ PAGE = Page("/calls", "Calls", render, "Trace")
 
 def _unseen(view: View) -> list[tuple[str, str]]:
     """Filters in the address that have no control of their own here."""
-    shown = {"q", "show", "user_id", "slower", "order", "way", *(name for name, _ in _SELECTS)}
+    shown = {"q", "show", "columns", "user_id", "slower", "order", "way", *(name for name, _ in _SELECTS)}
     return [(name, value) for name, value in view.filters.items() if name in FILTERS and name not in shown]
 
 
@@ -79,23 +80,55 @@ def _none(view: View) -> Component:
     )
 
 
+COLUMNS: tuple[dict[str, Any], ...] = (
+    {"field": "time", "headerName": "Time (UTC)", "colId": "start_time", "width": 172, "cellRenderer": "CallLink", "pinned": "left"},
+    {"field": "status", "width": 88, "cellRenderer": "StatusBadge"},
+    {"field": "model", "width": 168},
+    {"field": "duration", "headerName": "Took", "colId": "duration_ns", "width": 94, **_NUMBER},
+    {"field": "ttft", "headerName": "First token", "colId": "ttft_ns", "width": 108, **_NUMBER},
+    {"field": "tokens", "width": 88, **_NUMBER},
+    {"field": "cost", "colId": "cost_total", "width": 100, **_NUMBER},
+    {"field": "served", "headerName": "Served by", "sortable": False, "width": 128},
+    {"field": "answer", "headerName": "Answer", "sortable": False, "flex": 1, "minWidth": 230, "cellClass": "quiet"},
+    {"field": "team", "width": 104},
+    {"field": "user_id", "headerName": "User", "width": 110},
+    {"field": "route", "width": 120},
+    {"field": "name", "headerName": "Span", "width": 190},
+    {"field": "session_id", "headerName": "Session", "width": 130},
+    {"field": "feature", "width": 110},
+    {"field": "customer_id", "headerName": "Customer", "width": 110},
+    {"field": "provider", "width": 100},
+    {"field": "finish_reason", "headerName": "Finished", "width": 100},
+    {"field": "prompt", "headerName": "Prompt", "sortable": False, "width": 130},
+    {"field": "tags", "headerName": "Tags", "sortable": False, "width": 140},
+)  # fmt: skip
+"""What the grid can show; those of ``SHOWN`` until somebody chooses."""
+
+SHOWN = (
+    "status",
+    "model",
+    "duration",
+    "ttft",
+    "tokens",
+    "cost",
+    "served",
+    "answer",
+    "team",
+    "user_id",
+    "route",
+    "name",
+)
+
+
+def chosen(view: View) -> list[dict[str, Any]]:
+    """The columns that the address names, in the order of ``COLUMNS``; time is always there."""
+    asked = {name for name in view.get("columns").split(",") if name} or set(SHOWN)
+    return [dict(column) for column in COLUMNS if column["field"] == "time" or column["field"] in asked]
+
+
 def _grid(view: View) -> Component:
     order, descending = order_of(view)
-    columns: list[dict[str, Any]] = [
-        {"field": "time", "headerName": "Time (UTC)", "colId": "start_time", "width": 172, "cellRenderer": "CallLink", "pinned": "left"},
-        {"field": "status", "width": 88, "cellRenderer": "StatusBadge"},
-        {"field": "model", "width": 168},
-        {"field": "duration", "headerName": "Took", "colId": "duration_ns", "width": 94, **_NUMBER},
-        {"field": "ttft", "headerName": "First token", "colId": "ttft_ns", "width": 108, **_NUMBER},
-        {"field": "tokens", "width": 88, **_NUMBER},
-        {"field": "cost", "colId": "cost_total", "width": 100, **_NUMBER},
-        {"field": "served", "headerName": "Served by", "sortable": False, "width": 128},
-        {"field": "answer", "headerName": "Answer", "sortable": False, "flex": 1, "minWidth": 230, "cellClass": "quiet"},
-        {"field": "team", "width": 104},
-        {"field": "user_id", "headerName": "User", "width": 110},
-        {"field": "route", "width": 120},
-        {"field": "name", "headerName": "Span", "width": 190},
-    ]  # fmt: skip
+    columns = chosen(view)
     for column in columns:
         if column.get("colId", column["field"]) == order:
             column["sort"] = "desc" if descending else "asc"
@@ -136,7 +169,19 @@ def _line(row: Mapping[str, Any], view: View) -> dict[str, Any]:
         "user_id": line(row["user_id"], 40),
         "route": line(row["route"], 40),
         "served": served(row),
+        "session_id": line(row["session_id"], 40),
+        "feature": line(row["feature"], 40),
+        "customer_id": line(row["customer_id"], 40),
+        "provider": line(row["provider"], 40),
+        "finish_reason": line(row["finish_reason"], 40),
+        "prompt": prompt_text(row),
+        "tags": ", ".join(line(tag, 30) for tag in row["tags"]),
     }
+
+
+def prompt_text(row: Mapping[str, Any]) -> str:
+    """The release a call was made with."""
+    return f"{line(row['prompt_name'], 40)} v{row['prompt_version']}" if row["prompt_name"] else ""
 
 
 def cost_text(row: Mapping[str, Any]) -> str:

@@ -13,14 +13,28 @@ from dash.development.base_component import Component
 
 from spanledger_collector.store.reads import events as audit
 from spanledger_collector.store.reads import overview
+from spanledger_collector.store.reads.alerting import Quiet, quiet_of
 from spanledger_collector.store.reads.events import EventRow
+from spanledger_collector.store.reads.window import DAY
 from spanledger_dashboards import colours as palette
 from spanledger_dashboards.figures.frame import COUNT
 from spanledger_dashboards.figures.series import stacked
 from spanledger_dashboards.here import read
 from spanledger_dashboards.pages.page import Page
-from spanledger_dashboards.parts import filters
-from spanledger_dashboards.parts.basic import chart, empty, facts, link, page_title, panel, stat, stats
+from spanledger_dashboards.parts import acting, filters
+from spanledger_dashboards.parts.basic import (
+    Child,
+    chart,
+    empty,
+    facts,
+    link,
+    page_title,
+    panel,
+    stat,
+    stats,
+    table,
+)
+from spanledger_dashboards.parts.basic import Column as C
 from spanledger_dashboards.parts.chat import block
 from spanledger_dashboards.parts.common import event_marks, severity, state
 from spanledger_dashboards.text import ago, count, line, when
@@ -38,9 +52,10 @@ async def render(view: View) -> Component:
     """What is firing now, the timeline, and the calls below it for comparison."""
     kinds = [view.get("kind")] if view.get("kind") in KINDS else []
     step = view.window.step_s()
-    trail, series = await gather(
+    trail, series, quiet = await gather(
         read(view, audit.events, view.window, kinds=kinds, severity=view.get("severity"), subject=view.get("subject"), limit=LIMIT),
         read(view, overview.series, view.window, step),
+        read(view, quiet_of, since=view.now - 31 * DAY),
     )  # fmt: skip
     subjects = sorted({event.subject for event in trail})
     controls = [
@@ -62,6 +77,7 @@ async def render(view: View) -> Component:
     figure = stacked(list(series), calls, palette.STATUS, COUNT, marks=event_marks(trail), height=160)
     parts += [
         _numbers(trail),
+        *([_firing(view, now, quiet)] if (now := firing(trail)) else []),
         panel("When", chart("events", figure, "Calls over time with events as marks"), about="calls, with events as marks", wide=True),
         panel("Timeline", _timeline(view, trail), about="newest first" + (f", the latest {LIMIT}" if len(trail) >= LIMIT else ""), wide=True),
     ]  # fmt: skip
@@ -78,6 +94,34 @@ def firing(trail: Sequence[EventRow]) -> list[EventRow]:
         if event.kind == "alert":
             newest.setdefault(event.dedup_key or event.event_id, event)
     return [event for event in newest.values() if event.state == "firing"]
+
+
+def _firing(view: View, now: Sequence[EventRow], quiet: Sequence[Quiet]) -> Component:
+    rows = [
+        [link(event.subject, view.href(subject=event.subject)), severity(event.severity), line(event.title, 120),
+         ago(event.time, view.now), html.Div(_answer(view, event, quiet))]
+        for event in now
+    ]  # fmt: skip
+    columns = [C("About"), C("Severity"), C("What"), C("Since", number=True), C("Who is at it")]
+    return panel("Firing now", table(columns, rows, label="Alerts that fire now"), about="acknowledge what you work on; silence what you know", wide=True)  # fmt: skip
+
+
+def _answer(view: View, event: EventRow, quiet: Sequence[Quiet]) -> list[Child]:
+    key = event.dedup_key or event.event_id
+    said = max(
+        (one for one in quiet if one.covers(view.project, key)), key=lambda one: one.time, default=None
+    )
+    if said is not None and said.state == "silenced" and said.until > view.now:
+        told = f"silenced by {line(said.author, 40)} until {when(said.until, seconds=False)} UTC"
+        return [told, acting.button(view, "unsilence", "Tell it again", alert=key)]
+    parts: list[Child] = []
+    if said is not None and said.state == "acknowledged" and said.time >= event.time:
+        parts.append(f"acknowledged by {line(said.author, 40)} {ago(said.time, view.now)}")
+    else:
+        parts.append(acting.button(view, "acknowledge", "Acknowledge", alert=key))
+    hours = acting.choice_field("silence", "hours", "For", ["1 h", "8 h", "24 h", "168 h"], alert=key)
+    why = acting.text_field("silence", "why", "Why", alert=key)
+    return [*parts, acting.button(view, "silence", "Silence", hours, why, alert=key)]
 
 
 def _nothing(view: View) -> Component:

@@ -15,6 +15,7 @@ from spanledger_collector.store.reads import traces
 from spanledger_dashboards.here import read
 from spanledger_dashboards.messages import messages, sources
 from spanledger_dashboards.pages.page import Page
+from spanledger_dashboards.parts import acting
 from spanledger_dashboards.parts.basic import (
     Child,
     badge,
@@ -122,9 +123,15 @@ def _span(view: View, record: Mapping[str, Any], scores: Sequence[Mapping[str, A
         download=f"{record['span_id']}.json",
     )
     head = html.Div([html.H2(line(record["name"], 100), id="span"), *about, raw], className="span-head")
+    rendered = view.get("as") == "markdown"
+    other = (
+        link("Show as text", view.href(as_=None))
+        if rendered
+        else link("Show as Markdown", view.href(as_="markdown"))
+    )
     content = [
-        panel("Input", _content(record["input"], "user")),
-        panel("Output", _content(record["output"], "assistant")),
+        panel("Input", _content(record["input"], "user", rendered), actions=other),
+        panel("Output", _content(record["output"], "assistant", rendered), actions=other),
     ]
     if record["documents"]:
         content.append(
@@ -137,6 +144,7 @@ def _span(view: View, record: Mapping[str, Any], scores: Sequence[Mapping[str, A
     mine = [score for score in scores if score["span"] in ("", record["span_id"])]
     side = [
         scores_panel(view, mine),
+        *_say_panel(view, record),
         cost_panel(record),
         serving_panel(view, record),
         facts_panel(view, record),
@@ -144,11 +152,30 @@ def _span(view: View, record: Mapping[str, Any], scores: Sequence[Mapping[str, A
     return [head, html.Div([html.Div(content, className="main-column"), html.Div(side, className="side-column")], className="two-columns")]  # fmt: skip
 
 
-def _content(recorded: str, role: str) -> Component:
+def _say_panel(view: View, record: Mapping[str, Any]) -> list[Component]:
+    """What a person may say of the span: a verdict, and that it belongs into a dataset."""
+    trace, span = str(record["trace_id"]), str(record["span_id"])
+    verdict = acting.button(
+        view, "verdict", "Say so",
+        acting.text_field("verdict", "name", "Score", value="helpful", width=120, trace=trace, span=span),
+        acting.choice_field("verdict", "verdict", "Verdict", ["pass", "fail"], trace=trace, span=span),
+        acting.text_field("verdict", "why", "Why", trace=trace, span=span),
+        trace=trace, span=span,
+    )  # fmt: skip
+    mark = acting.button(
+        view, "mark", "Add to dataset",
+        acting.text_field("mark", "dataset", "Dataset", width=120, trace=trace, span=span),
+        acting.text_field("mark", "reference", "The answer should have been", width=220, trace=trace, span=span),
+        trace=trace, span=span,
+    )  # fmt: skip
+    return [panel("Your verdict", [verdict, mark])] if verdict and mark else []
+
+
+def _content(recorded: str, role: str, as_markdown: bool) -> Component:
     if not recorded:
         return html.P(
             "Nothing was recorded: content capture may be off, or this span has none.", className="about"
         )
     if len(recorded) > 2_000_000:
         return block(recorded)
-    return conversation(messages(recorded, role))
+    return conversation(messages(recorded, role), as_markdown=as_markdown)

@@ -1,4 +1,4 @@
-"""Messages in, a conversation out; every letter of it as text, never as markup."""
+"""Messages in, a conversation out; every letter of it as text or as Markdown's own few shapes, never as markup."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from spanledger_dashboards.messages import Message, Part, Source
+from spanledger_dashboards.parts.markdown import markdown
 from spanledger_dashboards.text import NONE, decimal, line, plain
 
 MAX_LETTERS = 12_000
@@ -22,9 +23,9 @@ _ROLES = {
 }
 
 
-def conversation(messages: Sequence[Message]) -> Component:
-    """The turns in order, with their roles."""
-    return html.Div([_turn(message) for message in messages], className="chat")
+def conversation(messages: Sequence[Message], *, as_markdown: bool = False) -> Component:
+    """The turns in order, with their roles; texts as they were recorded, or as Markdown shows them."""
+    return html.Div([_turn(message, as_markdown) for message in messages], className="chat")
 
 
 def retrieved(sources: Sequence[Source]) -> Component:
@@ -42,17 +43,19 @@ def block(text: str, limit: int = MAX_LETTERS) -> Component:
     return html.Div(shown, className="text", dir="auto")
 
 
-def _turn(message: Message) -> Component:
+def _turn(message: Message, as_markdown: bool) -> Component:
     role = message.role or "text"
     known = role if role in _ROLES else "other"
-    body = [_part(part) for part in message.parts] or [html.Div("(no content)", className="about")]
+    body = [_part(part, as_markdown) for part in message.parts] or [
+        html.Div("(no content)", className="about")
+    ]
     label = html.Div(_ROLES.get(role, line(role, 30)), className="role")
     return html.Article([label, html.Div(body, className="turn-body")], className=f"turn {known}")
 
 
-def _part(part: Part) -> Component:
+def _part(part: Part, as_markdown: bool) -> Component:
     if part.kind == "text":
-        return block(part.text)
+        return markdown(part.text) if as_markdown else block(part.text)
     if part.kind == "image" and part.source:
         return html.Img(src=part.source, alt="image from the record", className="inline-image")
     if part.kind == "image":

@@ -42,6 +42,17 @@ def select(
     )
 
 
+def several(
+    view: View, name: str, label: str, values: Sequence[tuple[str, str]], default: Sequence[str]
+) -> Component:
+    """Some of several values, kept in the address as words between commas."""
+    chosen = [word for word in view.get(name).split(",") if word] or list(default)
+    boxes = [dmc.Checkbox(value=value, label=text, size="xs") for value, text in values]
+    group = dmc.CheckboxGroup(boxes, id={"type": "filter", "name": name}, value=chosen, className="several")
+    body = html.Div(html.Fieldset([html.Legend(label), group]), className="drop left")
+    return html.Details([html.Summary(label, className="button"), body], className="saved")
+
+
 def search(view: View, name: str, label: str, placeholder: str, width: int = 220) -> Component:
     """Free text, taken on Enter or when the field is left."""
     return dmc.TextInput(

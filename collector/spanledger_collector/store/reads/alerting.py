@@ -10,6 +10,7 @@ from typing import Any
 
 from .asking import Client, ask, every, statement
 from .spend import DIMENSIONS as SPEND_DIMENSIONS
+from .window import Window
 
 SCORE = "score:"
 DIMENSIONS = {
@@ -77,14 +78,8 @@ def measure(
 
     Without a split there is exactly one group. Raises ValueError for a metric or dimension that there is not.
     """
-    is_score = metric.startswith(SCORE)
-    known = {*DIMENSIONS, *_OF_SCORES} if is_score else set(DIMENSIONS)
-    unknown = sorted({*scope, *by} - known)
-    if unknown:
-        raise ValueError(f"there is no dimension {', '.join(unknown)}; known: {', '.join(sorted(known))}")
-    if not is_score and metric not in _METRICS:
-        raise ValueError(f"there is no metric {metric!r}; known: {', '.join(METRICS)}, {SCORE}<name>")
-    sql = _score_sql(scope, by) if is_score else _traffic_sql(metric, scope, by)
+    _check(metric, [*scope, *by])
+    sql = _score_sql(scope, by) if metric.startswith(SCORE) else _traffic_sql(metric, scope, by)
     bound: dict[str, Any] = {
         "project": project,
         "since": since,
@@ -102,18 +97,69 @@ def measure(
     ]
 
 
-def _traffic_sql(metric: str, scope: Mapping[str, str], by: Sequence[str]) -> str:
+def measured_over(
+    client: Client, project: str, window: Window, *, metric: str, scope: Mapping[str, str], step_s: int
+) -> dict[int, Measured]:
+    """The same by bucket of time (start in Unix seconds): what a rule over ``step_s`` would have seen.
+
+    Buckets without a sample are absent. Raises ValueError for a metric or dimension that there is not.
+    """
+    _check(metric, list(scope))
+    if metric.startswith(SCORE):
+        sql = _score_sql(
+            scope, (), _BUCKET.replace("{time}", "scores.time"), _UNTIL.replace("{time}", "time")
+        )
+    else:
+        sql = _traffic_sql(
+            metric, scope, (), _BUCKET.replace("{time}", "start_time"), _UNTIL.replace("{time}", "start_time")
+        )
+    bound: dict[str, Any] = {"project": project, "since": window.start, "until": window.end, "step": step_s}
+    bound |= {"limit": 100_000, "name": metric.removeprefix(SCORE)}
+    bound |= {f"only_{name}": value for name, value in scope.items()}
+    return {
+        int(row["bucket"]): Measured(
+            group=(),
+            value=math.nan if row["value"] is None else float(row["value"]),
+            samples=int(row["samples"]),
+        )
+        for row in ask(client, sql, bound)
+    }
+
+
+_BUCKET = "toUnixTimestamp(toStartOfInterval({time}, toIntervalSecond({step:UInt32}), 'UTC')) AS bucket"
+_UNTIL = "{time} < fromUnixTimestamp64Nano({until:Int64}, 'UTC')"
+
+
+def dimensions_of(metric: str) -> tuple[str, ...]:
+    """What an alert on a metric can be scoped by and split by."""
+    return tuple(sorted({*DIMENSIONS, *_OF_SCORES} if metric.startswith(SCORE) else DIMENSIONS))
+
+
+def _check(metric: str, dimensions: Sequence[str]) -> None:
+    known = dimensions_of(metric)
+    unknown = sorted(set(dimensions) - set(known))
+    if unknown:
+        raise ValueError(f"there is no dimension {', '.join(unknown)}; known: {', '.join(known)}")
+    if not metric.startswith(SCORE) and metric not in _METRICS:
+        raise ValueError(f"there is no metric {metric!r}; known: {', '.join(METRICS)}, {SCORE}<name>")
+
+
+def _traffic_sql(
+    metric: str, scope: Mapping[str, str], by: Sequence[str], bucket: str = "", until: str = ""
+) -> str:
     value, samples = _METRICS[metric]
-    where = [*_CALLS, *(f"{DIMENSIONS[name]} = {{only_{name}:String}}" for name in scope)]
-    return _grouped([f"{DIMENSIONS[name]} AS by_{name}" for name in by], value, samples, "spans", where)
+    only = [f"{DIMENSIONS[name]} = {{only_{name}:String}}" for name in scope]
+    where = [*_CALLS, *([until] if until else ()), *only]
+    groups = [*([bucket] if bucket else ()), *(f"{DIMENSIONS[name]} AS by_{name}" for name in by)]
+    return _grouped(groups, value, samples, "spans", where)
 
 
-def _score_sql(scope: Mapping[str, str], by: Sequence[str]) -> str:
+def _score_sql(scope: Mapping[str, str], by: Sequence[str], bucket: str = "", until: str = "") -> str:
     """From the scores alone where they hold the dimensions, else joined with the calls they are about."""
     of_calls = sorted({*scope, *by} - set(_OF_SCORES))
     where = ["project = {project:String}", "name = {name:String}", "status = 'ok'", "value IS NOT NULL",
-        "time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')"]  # fmt: skip
-    table = f"(SELECT trace_id, span_id, value, {', '.join(_OF_SCORES)} FROM scores FINAL WHERE {every(where)}) AS scores"  # noqa: S608
+        "time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')", *([until] if until else ())]  # fmt: skip
+    table = f"(SELECT trace_id, span_id, time, value, {', '.join(_OF_SCORES)} FROM scores FINAL WHERE {every(where)}) AS scores"  # noqa: S608
     if of_calls:
         columns = ", ".join(f"{DIMENSIONS[name]} AS call_{name}" for name in of_calls)
         calls = "start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND project = {project:String}"
@@ -126,9 +172,8 @@ def _score_sql(scope: Mapping[str, str], by: Sequence[str]) -> str:
         return f"scores.{name}" if name in _OF_SCORES else f"calls.call_{name}"
 
     only = [f"{place(name)} = {{only_{name}:String}}" for name in scope]
-    return _grouped(
-        [f"{place(name)} AS by_{name}" for name in by], "avg(scores.value)", "count()", table, only
-    )
+    groups = [*([bucket] if bucket else ()), *(f"{place(name)} AS by_{name}" for name in by)]
+    return _grouped(groups, "avg(scores.value)", "count()", table, only)
 
 
 def _grouped(groups: Sequence[str], value: str, samples: str, table: str, where: Sequence[str]) -> str:
@@ -190,7 +235,7 @@ _QUIET = """
 SELECT project, dedup_key, argMax(state, events.time) AS state, argMax(author, events.time) AS author,
     argMax(message, events.time) AS message, argMax(evidence, events.time) AS evidence,
     toUnixTimestamp64Nano(max(events.time)) AS time
-FROM events WHERE kind = 'silence' AND events.time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
+FROM events WHERE kind = 'silence' AND {whose} AND events.time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
 GROUP BY project, dedup_key ORDER BY project, dedup_key
 """
 
@@ -219,8 +264,17 @@ class Quiet:
 
 def quiet_since(client: Client, *, since: int) -> list[Quiet]:
     """What was last said of each alert since then (ns), in every project."""
+    return _quiet(client, "1", {"since": since})
+
+
+def quiet_of(client: Client, project: str, *, since: int) -> list[Quiet]:
+    """As ``quiet_since``, of one project."""
+    return _quiet(client, "project = {project:String}", {"since": since, "project": project})
+
+
+def _quiet(client: Client, whose: str, bound: dict[str, object]) -> list[Quiet]:
     found: list[Quiet] = []
-    for row in ask(client, _QUIET, {"since": since}):
+    for row in ask(client, _QUIET.replace("{whose}", whose), bound):
         told: dict[str, Any] = json.loads(row.pop("evidence") or "{}")
         found.append(Quiet(**row, until=int(told.get("until", 0))))
     return found

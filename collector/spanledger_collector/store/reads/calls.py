@@ -75,7 +75,8 @@ _LINE = f"""
     if(input_tokens IS NULL AND output_tokens IS NULL, NULL, {_TOKENS}) AS tokens,
     input_tokens, cache_read_tokens, output_tokens, reasoning_tokens, usage_estimated,
     cost_total, cost_saved, billable, team, feature, user_id, session_id, route, upstream, cache, fallback_from,
-    purpose, environment, service, substringUTF8(output, 1, 400) AS output_start
+    purpose, environment, service, customer_id, finish_reason, prompt_name, prompt_version, tags,
+    substringUTF8(output, 1, 400) AS output_start
 """
 
 
