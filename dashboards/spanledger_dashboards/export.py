@@ -106,9 +106,10 @@ async def spend_csv(request: Request) -> Response:
         "output_tokens",
         "cost_usd",
         "saved_usd",
+        "list_cost_usd",
     )
     rows = (
-        [when((row.bucket or 0) * SECOND)[:10], *row.group, row.calls, row.errors, row.unpriced, row.input_tokens, row.output_tokens, row.cost, row.saved]
+        [when((row.bucket or 0) * SECOND)[:10], *row.group, row.calls, row.errors, row.unpriced, row.input_tokens, row.output_tokens, row.cost, row.saved, row.list_cost]
         for row in found
     )  # fmt: skip
     return _file(csv_lines(header, rows), f"spend-{view.project}.csv")

@@ -8,7 +8,7 @@ from spanledger_collector.store.reads.asking import Client
 from spanledger_collector.store.registry.keys import KeyDirectory
 from spanledger_collector.store.registry.registry import Registry
 
-from . import calls, documents, exports, ledger, problems, scores
+from . import calls, costs, documents, exports, ledger, problems, scores
 from .filters import known_parameters
 from .snapshots import Snapshots
 
@@ -23,6 +23,13 @@ def build(client: Client, registry: Registry, keys: KeyDirectory) -> FastAPI:
     app.state.client, app.state.registry, app.state.keys = client, registry, keys
     app.state.snapshots = Snapshots(registry)
     problems.install(app)
-    for router in (documents.router, calls.router, ledger.router, scores.router, exports.router):
+    for router in (
+        documents.router,
+        calls.router,
+        costs.router,
+        ledger.router,
+        scores.router,
+        exports.router,
+    ):
         app.include_router(router, dependencies=[Depends(known_parameters)], responses=problems.RESPONSES)
     return app

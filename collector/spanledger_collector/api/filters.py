@@ -35,26 +35,24 @@ async def known_parameters(request: Request) -> None:
         raise Refusal(422, f"no parameter {unknown[0]!r}; there are: {', '.join(sorted(known))}")
 
 
-def _equal(**given: str | None) -> dict[str, str]:
-    return {name: value for name, value in given.items() if value is not None}
+def equal_to(names: list[str]) -> Callable[..., dict[str, str]]:
+    """A dependency of one optional query parameter a name, so that OpenAPI lists them all: those given."""
 
+    def equal(**given: str | None) -> dict[str, str]:
+        return {name: value for name, value in given.items() if value is not None}
 
-def _with_parameters(function: Callable[..., dict[str, str]], names: list[str]) -> None:
-    """Give a function one optional query parameter a name, so that OpenAPI lists them all."""
     annotation = Annotated[str | None, Query(max_length=500)]
-    function.__signature__ = inspect.Signature(
+    equal.__signature__ = inspect.Signature(
         [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
             for name in names
         ]
     )
-
-
-_with_parameters(_equal, list(EXACT))
+    return equal
 
 
 def call_filter(
-    equal: Annotated[dict[str, str], Depends(_equal)],
+    equal: Annotated[dict[str, str], Depends(equal_to(list(EXACT)))],
     show: Annotated[
         Show, Query(description="`calls`: model calls; `roots`: root spans; `all`: every span.")
     ] = "calls",

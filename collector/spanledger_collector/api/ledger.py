@@ -1,4 +1,4 @@
-"""/api/scores, /api/costs, /api/events and /api/overview: verdicts, money and the audit trail of one project."""
+"""/api/scores, /api/events and /api/overview: verdicts and the audit trail of one project. Money: ``costs``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from spanledger_collector.store.reads import events as event_reads
 from spanledger_collector.store.reads import overview as overview_reads
 from spanledger_collector.store.reads import scores as score_reads
-from spanledger_collector.store.reads import spend
 
 from .asking import Asked, Cursor, Limit, Reader, Store
 from .filters import Scores, Word
@@ -24,22 +23,7 @@ EventKind = Literal[
     "alert", "route_switch", "budget_step", "config_change", "gate", "delivery", "baseline", "silence",
     "cache", "cache_bound",
 ]  # fmt: skip
-STEPS_S = {"minute": 60, "hour": 3600, "day": 86400, "week": 7 * 86400}
 MAX_BUCKETS = 5_000
-
-
-class CostLine(BaseModel):
-    """Spend of one group; ``start`` is the bucket's, in Unix seconds. Money in USD; unpriced calls add nothing."""
-
-    group: dict[str, str]
-    start: int | None
-    calls: int
-    errors: int
-    unpriced: int
-    input_tokens: int
-    output_tokens: int
-    cost: Usd
-    saved: Usd
 
 
 class MeasuresBody(BaseModel):
@@ -75,25 +59,6 @@ def list_scores(
     rows = score_reads.scores(store, caller.project, window, which, limit=limit, after=end)
     following = cursor(rows[-1]["time"], rows[-1]["score_id"]) if len(rows) == limit else None
     return ScorePage(scores=cast(Any, rows), next=following)
-
-
-@router.get("/costs")
-def costs(
-    store: Store,
-    caller: Reader,
-    window: Asked,
-    by: Annotated[list[str], Query(max_length=4, description=f"Of {', '.join(spend.DIMENSIONS)}.")] = [],  # noqa: B006
-    step: Annotated[Literal["minute", "hour", "day", "week"] | None, Query()] = None,
-) -> list[CostLine]:
-    """Spend of the window by up to four dimensions and by time, dearest group first (at most 5,000 lines).
-
-    Whole days by team, model, provider and purpose come from sums that outlive the calls' retention.
-    """
-    unknown = [name for name in by if name not in spend.DIMENSIONS]
-    if unknown:
-        raise Refusal(422, f"no dimension {unknown[0]!r}: choose from {', '.join(spend.DIMENSIONS)}")
-    found = spend.spend(store, caller.project, window, by, step_s=STEPS_S[step] if step else None)
-    return [_cost(line, by) for line in found]
 
 
 @router.get("/events")
@@ -149,17 +114,3 @@ def overview(
 
 def _measures(found: overview_reads.Measures) -> MeasuresBody:
     return MeasuresBody.model_validate(found, from_attributes=True)
-
-
-def _cost(line: spend.Spend, by: list[str]) -> CostLine:
-    return CostLine(
-        group=dict(zip(by, line.group, strict=True)),
-        start=line.bucket,
-        calls=line.calls,
-        errors=line.errors,
-        unpriced=line.unpriced,
-        input_tokens=line.input_tokens,
-        output_tokens=line.output_tokens,
-        cost=line.cost,
-        saved=line.saved,
-    )

@@ -14,14 +14,14 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, TypeVar
+from typing import Literal
 
 from .pool_costs import Segment, joined
+from .rounding import split
 
 Line = Literal["call", "idle", "warm_up", "central"]
 Basis = Literal["engine_time", "token_weight", "policy"]
 Policy = Literal["proportional", "reserved", "central"]
-K = TypeVar("K", bound=Hashable)
 
 WEIGHTS: Mapping[str, float] = {"input": 1.0, "cache_read": 0.1, "output": 4.0}
 """What a token weighs where nobody measured: an output token is a whole step of the model, a prompt token a part of one,
@@ -78,24 +78,6 @@ def token_weight(
         + (output_tokens or 0) * told["output"]
     )
     return weight or 1.0
-
-
-def split(amount: int, weights: Mapping[K, int]) -> dict[K, int]:
-    """Split an amount by weights, by largest remainders; ties go to the earlier key. The parts add up to the amount.
-
-    Raises ValueError when no weight is above zero.
-    """
-    whole = sum(weights.values())
-    if whole <= 0:
-        raise ValueError("nothing to split by")
-    parts = {key: amount * weight // whole for key, weight in weights.items()}
-    left = amount - sum(parts.values())
-    if left:
-        # Python's sort is stable, so of equal remainders the earlier key comes first.
-        by_remainder = sorted(weights, key=lambda key: -(amount * weights[key] % whole))
-        for key in by_remainder[:left]:
-            parts[key] += 1
-    return parts
 
 
 def allocate(

@@ -14,14 +14,14 @@ from spanledger_collector.store.reads.pools import PoolUse
 from spanledger_collector.store.reads.spend import Spend
 from spanledger_collector.store.registry.plan import Version
 from spanledger_dashboards.colours import BLUE
-from spanledger_dashboards.documents import documents, history
+from spanledger_dashboards.documents import documents
 from spanledger_dashboards.figures.frame import Unit
 from spanledger_dashboards.figures.series import Line, lines
 from spanledger_dashboards.here import read
 from spanledger_dashboards.pages.page import Page
 from spanledger_dashboards.parts.basic import Column as C
 from spanledger_dashboards.parts.basic import chart, empty, grid, link, page_title, panel, stat, stats, table
-from spanledger_dashboards.text import NONE, count, duration, line, percent, short, usd
+from spanledger_dashboards.text import NONE, count, duration, line, percent, short, usd, usd_exact
 from spanledger_dashboards.view import View
 
 _RULE = '[gpu_pool.h100-a]\nhardware = "H100 80GB"\ncount = 2\nusd_per_hour = "2.49"   # each\nupstreams = ["local"]'
@@ -30,9 +30,10 @@ _RULE = '[gpu_pool.h100-a]\nhardware = "H100 80GB"\ncount = 2\nusd_per_hour = "2
 async def render(view: View) -> Component:
     """One panel a pool with its bill, its use and its engines; the price of tokens by provider below."""
     step = view.window.step_s()
-    rules, used, samples, providers = await gather(
+    rules, used, billed, samples, providers = await gather(
         read(view, documents, ["gpu_pool"]),
         read(view, pools.pool_use, view.window),
+        read(view, spend.spend, view.window, ["gpu_pool", "line", "basis"]),
         read(view, pools.engine_series, view.window, step),
         read(view, spend.spend, view.window, ["provider", "model"]),
     )
@@ -53,16 +54,11 @@ async def render(view: View) -> Component:
             className="page",
         )
     by_name = {use.gpu_pool: use for use in used}
-    stories = await gather(*(read(view, history, "gpu_pool", rule.name) for rule in rules))
-    since = {
-        rule.name: max(view.window.start, story[-1].time if story else 0)
-        for rule, story in zip(rules, stories, strict=True)
-    }
     panels = [
         _pool(
             view,
             rule,
-            since[rule.name],
+            [entry for entry in billed if entry.group[0] == rule.name],
             by_name.get(rule.name),
             {metric: found for (pool, metric), found in samples.items() if pool == rule.name},
             step,
@@ -100,18 +96,11 @@ PAGE = Page("/gpu", "GPU", render, "Money")
 def _pool(
     view: View,
     rule: Version,
-    since: int,
+    billed: Sequence[Spend],
     use: PoolUse | None,
     metrics: Mapping[str, Mapping[int, float]],
     step: int,
 ) -> Component:
-    each, number = Decimal(str(rule.document["usd_per_hour"])), int(rule.document.get("count", 1))
-    elapsed = max(0, min(view.now, view.window.end) - since) / 1e9
-    provisioned = elapsed * number
-    bill = each * number * Decimal(str(round(elapsed / 3600, 6)))
-    busy = min(use.gpu_seconds, provisioned) if use else 0.0
-    idle = bill * Decimal(str(round(1 - busy / provisioned, 9))) if provisioned else None
-    tokens = use.input_tokens + use.output_tokens if use else 0
     charts = [
         panel(
             line(metric, 80),
@@ -123,17 +112,11 @@ def _pool(
         )  # counters say nothing until they are differenced
     ]
     body = [
-        stats(
-            stat("Bill", usd(bill), about=f"{number} x {usd(each)} an hour, since its document in this range"),
-            stat("Used", percent(busy, provisioned), about=f"{duration(busy * 1e9)} of engine time"),
-            stat("Idle", usd(idle), about="of the bill", tone="amber" if idle and idle > bill / 2 else ""),
-            stat("Calls", count(use.calls if use else 0), about=f"{count(use.unmetered)} without engine time" if use and use.unmetered else "all with engine time" if use and use.calls else "none in this range"),
-            stat("A million tokens", usd(bill / tokens * 10**6) if tokens else NONE, about=f"{short(tokens)} tokens, idle time included"),
-            stat("Queue p95", duration(use.queue_p95_ns) if use else NONE),
-        ),
+        _numbers(billed, use),
         grid(*charts, columns=3) if charts else empty("No sample of its engines", "Name metrics_url in the pool's upstreams; workers read vLLM's metrics from there."),
     ]  # fmt: skip
-    about = f"{number} x {line(rule.document['hardware'], 60)}, runs {line(', '.join(rule.document.get('upstreams', [])), 80) or 'no upstream'}"
+    number = int(rule.document.get("count", 1))
+    about = f"{number} x {line(rule.document['hardware'], 60)} {_priced(rule)}, runs {line(', '.join(rule.document.get('upstreams', [])), 80) or 'no upstream'}"
     return panel(
         line(rule.name, 60),
         body,
@@ -141,6 +124,49 @@ def _pool(
         actions=link("History", view.href("/registry", kind="gpu_pool", name=rule.name)),
         wide=True,
     )
+
+
+def _numbers(billed: Sequence[Spend], use: PoolUse | None) -> Component:
+    """The bill as the ledger has it: what calls used, what nobody used, and what a vendor would have charged."""
+    bill = _sum(billed)
+    idle = _sum([entry for entry in billed if entry.group[1] in ("idle", "central")])
+    warm = _sum([entry for entry in billed if entry.group[1] == "warm_up"])
+    used = _sum([entry for entry in billed if entry.group[1] == "call"])
+    guessed = _sum([entry for entry in billed if entry.group[2] == "token_weight"])
+    calls, unmetered = sum(entry.calls for entry in billed), sum(entry.unpriced for entry in billed)
+    tokens = sum(entry.input_tokens + entry.output_tokens for entry in billed)
+    vendor = sum((entry.list_cost for entry in billed), Decimal(0))
+    unlisted = sum(entry.unlisted for entry in billed)
+    return stats(
+        stat("Bill", usd(bill), title=usd_exact(bill), about="of the intervals metered in this range"),
+        stat("Used by calls", percent(float(used), float(bill)), about=f"{usd(guessed)} of {usd(used)} by token weight" if guessed else usd(used), title=usd_exact(used)),
+        stat("Idle", usd(idle), title=usd_exact(idle), about=f"and {usd(warm)} warming up" if warm else percent(float(idle), float(bill)) + " of the bill", tone="amber" if idle > bill / 2 else ""),
+        stat("Calls", count(calls), about=f"{count(unmetered)} not metered yet" if unmetered else "all metered" if calls else "none in this range"),
+        stat("A vendor's price", usd(vendor) if vendor else NONE, title=usd_exact(vendor), about=_compared(vendor, bill, unlisted)),
+        stat("A million tokens", usd(bill / tokens * 10**6) if tokens else NONE, about=f"{short(tokens)} tokens, idle time included"),
+        stat("Queue p95", duration(use.queue_p95_ns) if use else NONE),
+    )  # fmt: skip
+
+
+def _compared(vendor: Decimal, bill: Decimal, unlisted: int) -> str:
+    if unlisted:
+        return f"{count(unlisted)} calls without one: name a reference model in the pool's document"
+    return (
+        f"the same tokens; the pool is {percent(float(bill), float(vendor))} of it"
+        if vendor
+        else "name a reference model"
+    )
+
+
+def _priced(rule: Version) -> str:
+    document = rule.document
+    if document.get("usd_per_hour"):
+        return f"at {usd(Decimal(str(document['usd_per_hour'])))} an hour each"
+    return "by invoice" if document.get("invoice") else "bought"
+
+
+def _sum(billed: Sequence[Spend]) -> Decimal:
+    return sum((entry.cost for entry in billed), Decimal(0))
 
 
 def _metric(view: View, metric: str, found: Mapping[int, float], step: int) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from spanledger_collector.store.reads import spend
-from spanledger_collector.store.reads.spend import DIMENSIONS, Spend
+from spanledger_collector.store.reads.spend import OVER_SPANS, Spend
 from spanledger_dashboards import colours as palette
 from spanledger_dashboards.figures.frame import Figure, money_unit
 from spanledger_dashboards.figures.series import stacked
@@ -37,7 +37,8 @@ from spanledger_dashboards.top import UNNAMED, top
 from spanledger_dashboards.view import View
 
 LABELS = {
-    "team": "team", "model": "model", "provider": "provider", "purpose": "purpose", "feature": "feature",
+    "category": "category", "organisation": "organisation", "line": "line", "service_tier": "service tier",
+    "region": "region", "tags": "tags", "team": "team", "model": "model", "provider": "provider", "purpose": "purpose", "feature": "feature",
     "customer_id": "customer", "user_id": "user", "key_id": "key", "route": "route", "upstream": "upstream",
     "prompt_name": "prompt", "environment": "environment", "service": "service", "gpu_pool": "GPU pool",
     "cache": "cache",
@@ -48,10 +49,10 @@ _SHOWN = 200
 
 async def render(view: View) -> Component:
     """Totals, cost over time by one dimension, the same as a table, and that dimension by a second one."""
-    by = view.get("by") if view.get("by") in DIMENSIONS else "team"
-    then = view.get("then") if view.get("then") in DIMENSIONS else _FINER.get(by, "team")
-    only = {name: value for name, value in view.filters.items() if name in DIMENSIONS}
-    if view.get("none") in DIMENSIONS:
+    by = view.get("by") if view.get("by") in LABELS else "team"
+    then = view.get("then") if view.get("then") in LABELS else _FINER.get(by, "team")
+    only = {name: value for name, value in view.filters.items() if name in LABELS}
+    if view.get("none") in LABELS:
         only[view.get("none")] = ""
     step = view.window.step_s(points=45)
     series, groups, crossed, before, tint = await gather(
@@ -66,7 +67,7 @@ async def render(view: View) -> Component:
         filters.select(view, "then", "Then by", [*LABELS.items()], then),
         *(filters.select(view, name, LABELS[name].capitalize(), [value for value in [only[name]] if value]) for name in only if only[name]),
     ]  # fmt: skip
-    title = page_title("Spend", "Billable calls of this project, in US dollars. Every figure adds up to the calls behind it.",
+    title = page_title("Spend", "All spend of this project, on vendors and on GPUs of our own, in US dollars. Every figure adds up to the rows behind it.",
                        html.A("Download CSV", href=view.href("/export/spend.csv", **dict(view.filters)), className="button", download="spend.csv"))  # fmt: skip
     if not groups:
         return html.Div([title, filters.bar(view, *controls), _nothing(bool(only))], className="page")
@@ -118,9 +119,27 @@ def _numbers(view: View, groups: Sequence[Spend], before: Sequence[Spend]) -> Co
         stat("Tokens", short(sum(group.input_tokens + group.output_tokens for group in groups)),
              about=f"{short(sum(group.output_tokens for group in groups))} of them output"),
         stat("Saved by the cache", usd(saved), about=percent(float(saved), float(saved + cost)) + " of the bill without it"),
+        *_gpu(groups),
         stat("Unpriced calls", count(unpriced), tone="amber" if unpriced else "", about="not in the sums" if unpriced else "every call has a price",
              href=view.href("/calls", unpriced="1")),
     )  # fmt: skip
+
+
+def _gpu(groups: Sequence[Spend]) -> list[Component]:
+    """What GPU-served calls would have cost at a vendor, where any were."""
+    vendor = sum((group.list_cost for group in groups), start=Decimal(0))
+    return (
+        [
+            stat(
+                "GPU calls at a vendor",
+                usd(vendor),
+                title=usd_exact(vendor),
+                about="their tokens at the pools' reference prices",
+            )
+        ]
+        if vendor
+        else []
+    )
 
 
 def _sum(groups: Sequence[Spend]) -> Decimal:
@@ -133,7 +152,12 @@ def _figure(view: View, series: Sequence[Spend], by: str, tint: palette.Colours,
     sums = [sum(values) for values in zip(*groups.values(), strict=True)]
     links = {
         name: [
-            view.zoomed("/calls", at, step, **({} if name == palette.OTHERS or not name else {by: name}))
+            view.zoomed(
+                "/calls",
+                at,
+                step,
+                **({by: name} if name and name != palette.OTHERS and by in OVER_SPANS else {}),
+            )
             for at in buckets
         ]
         for name in groups
@@ -154,7 +178,7 @@ def _groups(
             share(float(group.cost / total) if total else 0, tint.of(group.group[0])),
             html.Span(usd(group.cost), title=usd_exact(group.cost)),
             change(group.cost, earlier.get(group.group[0], Decimal(0))).removesuffix(" vs before") if earlier.get(group.group[0]) else "new",
-            link(count(group.calls), narrowed(view, "/calls", by, group.group[0])) if group.group[0] else count(group.calls),
+            link(count(group.calls), narrowed(view, "/calls", by, group.group[0])) if group.group[0] and by in OVER_SPANS else count(group.calls),
             short(group.input_tokens + group.output_tokens),
             count(group.unpriced) if group.unpriced else "",
         ]

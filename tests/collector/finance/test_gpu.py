@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from spanledger_collector.finance.gpu import Policy, PoolCall, Share, allocate, split, token_weight
+from spanledger_collector.finance.gpu import Policy, PoolCall, Share, allocate, token_weight
 from spanledger_collector.finance.pool_costs import (
     PICO,
     Segment,
@@ -22,6 +22,7 @@ from spanledger_collector.finance.pool_costs import (
     nanoseconds,
     segments,
 )
+from spanledger_collector.finance.rounding import split
 from spanledger_collector.store.registry.finance import GpuPool
 
 SECOND = 10**9

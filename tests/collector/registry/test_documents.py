@@ -35,11 +35,13 @@ GOOD: dict[str, dict[str, Any]] = {
     "dataset": {"cases": [{"question": "q"}], "anything": 1},
     "redaction": {"patterns": [{"name": "id", "regex": r"\d{4}"}]},
     "retention": {"spans_days": 30},
+    "allocation": {"match": {"service": "search"}, "shares": {"a": "0.5"}},
+    "currency": {"rates": [{"from": "2026-01-01", "per_usd": "0.92"}]},
 }
 
 
 def named(kind: str) -> str:
-    return "ann@example.com" if kind == "member" else "x"
+    return {"member": "ann@example.com", "currency": "EUR"}.get(kind, "x")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -127,7 +129,7 @@ def test_a_member_is_named_by_an_address_in_small_letters(name: str) -> None:
 def test_only_shared_kinds_may_stand_in_project_star() -> None:
     validate("upstream", "x", GOOD["upstream"], "*")
     with pytest.raises(
-        DocumentError, match=r"only gpu_pool, key, member, price, redaction, upstream may stand"
+        DocumentError, match=r"only currency, gpu_pool, key, member, price, redaction, upstream may stand"
     ):
         validate("route", "x", GOOD["route"], "*")
 

@@ -12,13 +12,13 @@ from typing import Literal
 
 from .asking import Client, Row, ask, every, statement
 from .rules import CALLS
-from .spend import DIMENSIONS, MODEL
+from .spend import MODEL, OVER_SPANS
 from .window import IN_SPANS, Window
 
 Show = Literal["calls", "roots", "all"]
 
 EXACT: dict[str, str] = {
-    **DIMENSIONS,
+    **OVER_SPANS,
     "session_id": "session_id",
     "status": "status",
     "error_type": "error_type",

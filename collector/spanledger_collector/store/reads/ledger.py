@@ -11,7 +11,7 @@ those are the sums of.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -94,6 +94,12 @@ class Sum:
     list_cost: Decimal = Decimal(0)
     reported: Decimal = Decimal(0)
 
+    def __add__(self, other: Sum) -> Sum:
+        """Both together, as this group and bucket."""
+        return replace(
+            self, **{name: getattr(self, name) + getattr(other, name) for name in (*_COUNTS, *_MONEY)}
+        )
+
     @property
     def tokens_in(self) -> int:
         """All input buckets together."""
@@ -126,6 +132,11 @@ class Ask:
     tag: Sequence[str] = ()
     known_before: date | None = None
     as_closed: bool = True
+
+
+def known_dimension(name: str) -> bool:
+    """Whether spend can be grouped by this."""
+    return name in DIMENSIONS or (name.startswith(TAG) and len(name) > len(TAG))
 
 
 def sums(
@@ -161,7 +172,8 @@ def sums(
         f"GROUP BY {', '.join(names)}" if names else "",
         f"ORDER BY {', '.join(['cost_ DESC', *names])} LIMIT {LARGEST}",
     )
-    return [_sum(row, len(by)) for row in ask(client, sql, parameters)]
+    found = [_sum(row, len(by)) for row in ask(client, sql, parameters)]
+    return found if by or step_s is not None else [entry for entry in found if entry != Sum()]
 
 
 def is_lean(window: Window, by: Sequence[str], step_s: int | None, which: Ask) -> bool:

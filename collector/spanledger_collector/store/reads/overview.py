@@ -1,7 +1,7 @@
 """How much, how fast, how well: totals and buckets of one project's calls in a window.
 
 Calls are billable spans and requests that failed without one (``rules.CALLS``); cost, savings and unpriced are
-of billable spans alone, the same rule as ``cost_hour``, so that pages add up to the ledger.
+the ledger's, so that pages add up to it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from . import ledger
 from .asking import Client, Row, ask, ask_one
 from .rules import CALLS
 from .window import IN_SPANS, IN_TIME, Window
@@ -17,9 +18,6 @@ _MEASURES = """
     count() AS calls,
     countIf(status = 'error') AS errors,
     countIf(status = 'cut') AS cut,
-    countIf(billable AND cost_total IS NULL) AS unpriced,
-    sum(toDecimal128(ifNull(cost_total, 0), 9)) AS cost,
-    sum(toDecimal128(ifNull(cost_saved, 0), 9)) AS saved,
     countIf(cache IN ('exact', 'semantic')) AS cache_hits,
     quantilesTDigest(0.5, 0.95)(duration_ns) AS latency,
     quantileTDigestIf(0.5)(ifNull(ttft_ns, 0), ttft_ns IS NOT NULL) AS ttft_p50
@@ -77,13 +75,16 @@ class ScorePoint:
 
 def totals(client: Client, project: str, window: Window) -> Measures:
     """One line for the whole window."""
-    return _measures(ask_one(client, _TOTALS, {"project": project, **window.bound()}))
+    money = next(iter(ledger.sums(client, project, window)), ledger.Sum())
+    return _measures(ask_one(client, _TOTALS, {"project": project, **window.bound()}), money)
 
 
 def series(client: Client, project: str, window: Window, step_s: int) -> dict[int, Measures]:
     """Measures by bucket start (Unix seconds). A bucket without calls is present with zeros."""
     rows = ask(client, _SERIES, {"project": project, "step": step_s, **window.bound()})
-    found = {int(row["bucket"]): _measures(row) for row in rows}
+    money = {entry.bucket: entry for entry in ledger.sums(client, project, window, step_s=step_s)}
+    found = {int(row["bucket"]): _measures(row, money.pop(int(row["bucket"]), ledger.Sum())) for row in rows}
+    found |= {at: _money(entry) for at, entry in money.items() if at is not None}
     return {bucket: found.get(bucket, Measures()) for bucket in window.buckets(step_s)}
 
 
@@ -110,15 +111,20 @@ def number(value: float | None) -> float | None:
     return None if value is None or value != value else float(value)
 
 
-def _measures(row: Row) -> Measures:
+def _money(entry: ledger.Sum) -> Measures:
+    """A bucket in which money was spent and no call began."""
+    return Measures(unpriced=entry.unpriced, cost=entry.cost, saved=entry.saved)
+
+
+def _measures(row: Row, money: ledger.Sum) -> Measures:
     p50, p95 = row["latency"]
     return Measures(
         calls=int(row["calls"]),
         errors=int(row["errors"]),
         cut=int(row["cut"]),
-        unpriced=int(row["unpriced"]),
-        cost=Decimal(row["cost"]),
-        saved=Decimal(row["saved"]),
+        unpriced=money.unpriced,
+        cost=money.cost,
+        saved=money.saved,
         cache_hits=int(row["cache_hits"]),
         p50_ns=number(p50),
         p95_ns=number(p95),

@@ -1,62 +1,43 @@
-"""Who spends what: sums of billable calls by any dimension, by day, from the lean sums or from the spans.
+"""Who spends what, as pages and the API show it: the ledger's sums with tokens in and out, by any dimension and by time.
 
-``cost_day`` answers by team, provider, model and purpose for whole days and outlives the spans; every other
-dimension, and any window that is not made of whole days, is summed from ``spans``. Both sum the same rows.
+A thin face of ``ledger``: every figure is a sum of its rows, so a page, the API, a rollup and an export agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
-from .asking import Client, Row, ask, every, statement
-from .window import DAY, IN_SPANS, SECOND, Window
+from . import ledger
+from .asking import Client
+from .ledger import DIMENSIONS as DIMENSIONS
+from .ledger import Ask, Sum
+from .window import Window
 
 MODEL = "if(response_model = '', request_model, response_model)"
 
-DIMENSIONS: dict[str, str] = {
-    "team": "team",
+OVER_SPANS: dict[str, str] = {
     "model": MODEL,
-    "provider": "provider",
-    "purpose": "purpose",
-    "feature": "feature",
-    "customer_id": "customer_id",
-    "user_id": "user_id",
-    "key_id": "key_id",
-    "route": "route",
-    "upstream": "upstream",
-    "prompt_name": "prompt_name",
-    "environment": "environment",
-    "service": "service",
-    "gpu_pool": "gpu_pool",
-    "cache": "cache",
-}
-"""What spend can be grouped and filtered by, and the expression over ``spans`` for each."""
-
-LEAN = frozenset({"team", "model", "provider", "purpose"})
-"""The dimensions that ``cost_day`` holds."""
-
-_FROM_SPANS = """
-    count() AS calls, countIf(status = 'error') AS errors, countIf(cost_total IS NULL) AS unpriced,
-    sum(toUInt64(ifNull(spans.input_tokens, 0)) + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)
-        + ifNull(cache_write_1h_tokens, 0) + ifNull(input_audio_tokens, 0) + ifNull(input_image_tokens, 0)) AS tokens_in,
-    sum(toUInt64(ifNull(spans.output_tokens, 0)) + ifNull(reasoning_tokens, 0)
-        + ifNull(output_audio_tokens, 0) + ifNull(output_image_tokens, 0)) AS tokens_out,
-    sum(toDecimal128(ifNull(cost_total, 0), 9)) AS cost_sum,
-    sum(toDecimal128(ifNull(cost_saved, 0), 9)) AS saved_sum
-"""
-
-_FROM_DAYS = """
-    sum(calls) AS calls_, sum(errors) AS errors_, sum(unpriced) AS unpriced_,
-    sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out,
-    sum(cost) AS cost_sum, sum(saved) AS saved_sum
-"""
+    **{
+        name: name
+        for name in (
+            "team", "provider", "purpose", "feature", "customer_id", "user_id", "key_id", "route", "upstream",
+            "prompt_name", "environment", "service", "gpu_pool", "cache",
+        )
+    },
+}  # fmt: skip
+"""Dimensions that a single call has too, and the expression over ``spans`` for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """Sums of one group: ``group`` holds the values of the dimensions asked for, in their order."""
+    """Sums of one group: ``group`` holds the values of the dimensions asked for, in their order.
+
+    ``list_cost`` is what a vendor would have charged for the calls that GPU pools served (``unlisted``: of how many nobody
+    knows), ``saved`` what caches saved.
+    """
 
     group: tuple[str, ...]
     bucket: int | None
@@ -67,6 +48,9 @@ class Spend:
     output_tokens: int
     cost: Decimal
     saved: Decimal
+    list_cost: Decimal = Decimal(0)
+    unlisted: int = 0
+    engine_ns: int = 0
 
 
 def spend(
@@ -77,77 +61,34 @@ def spend(
     *,
     step_s: int | None = None,
     only: Mapping[str, str] | None = None,
+    tag: Sequence[str] = (),
+    known_before: date | None = None,
+    rates: Sequence[tuple[date, Decimal]] = (),
 ) -> list[Spend]:
     """Sums by the dimensions ``by``, and by bucket when ``step_s`` is given; dearest group first.
 
     ``only`` keeps the rows whose dimension has that value. Raises KeyError for an unknown dimension.
     """
-    only = dict(only or {})
-    lean = LEAN.issuperset({*by, *only}) and _whole_days(window, step_s)
-    build = _days_sql if lean else _spans_sql
-    parameters: dict[str, object] = {"project": project, **window.bound()}
-    parameters |= {f"only_{name}": value for name, value in only.items()}
-    if step_s is not None:
-        parameters["step"] = step_s
-    rows = ask(client, build(by, only, step_s), parameters)
-    return [_spend(row, by) for row in rows]
-
-
-def _whole_days(window: Window, step_s: int | None) -> bool:
-    return (
-        window.start % DAY == 0
-        and window.end % DAY == 0
-        and (step_s is None or step_s % (DAY // SECOND) == 0)
-    )
-
-
-def _spans_sql(by: Sequence[str], only: Mapping[str, str], step_s: int | None) -> str:
-    groups = [f"{DIMENSIONS[name]} AS by_{name}" for name in by]
-    if step_s is not None:
-        groups.append(
-            "toUnixTimestamp(toStartOfInterval(start_time, toIntervalSecond({step:UInt32}), 'UTC')) AS bucket"
-        )
-    where = ["project = {project:String}", "billable", IN_SPANS]
-    where += [f"{DIMENSIONS[name]} = {{only_{name}:String}}" for name in only]
-    return _select(groups, _FROM_SPANS, "spans", where)
-
-
-def _days_sql(by: Sequence[str], only: Mapping[str, str], step_s: int | None) -> str:
-    groups = [f"{name} AS by_{name}" for name in by]
-    if step_s is not None:
-        groups.append(
-            "toUnixTimestamp(toStartOfInterval(toDateTime(day, 'UTC'), toIntervalSecond({step:UInt32}), 'UTC'))"
-            " AS bucket"
-        )
-    where = [
-        "project = {project:String}",
-        "day >= toDate(fromUnixTimestamp64Nano({start:Int64}, 'UTC'))",
-        "day < toDate(fromUnixTimestamp64Nano({end:Int64}, 'UTC'))",
+    which = Ask(only=only, tag=tag, known_before=known_before)
+    return [
+        of_sum(entry)
+        for entry in ledger.sums(client, project, window, by, step_s=step_s, which=which, rates=rates)
     ]
-    where += [f"{name} = {{only_{name}:String}}" for name in only]
-    return _select(groups, _FROM_DAYS, "cost_day", where)
 
 
-def _select(groups: Sequence[str], sums: str, table: str, where: Sequence[str]) -> str:
-    names = [group.rsplit(" AS ", 1)[1] for group in groups]
-    return statement(
-        f"SELECT {', '.join([*groups, sums])} FROM {table} WHERE",  # noqa: S608
-        every(where),
-        f"GROUP BY {', '.join(names)}" if names else "",
-        f"ORDER BY {', '.join(['cost_sum DESC', *names])} LIMIT 5000",
-    )
-
-
-def _spend(row: Row, by: Sequence[str]) -> Spend:
-    bucket = row.get("bucket")
+def of_sum(entry: Sum) -> Spend:
+    """A line of the ledger as pages show it."""
     return Spend(
-        group=tuple(str(row[f"by_{name}"]) for name in by),
-        bucket=None if bucket is None else int(bucket),
-        calls=int(row.get("calls_", row.get("calls", 0))),
-        errors=int(row.get("errors_", row.get("errors", 0))),
-        unpriced=int(row.get("unpriced_", row.get("unpriced", 0))),
-        input_tokens=int(row["tokens_in"]),
-        output_tokens=int(row["tokens_out"]),
-        cost=Decimal(row["cost_sum"]),
-        saved=Decimal(row["saved_sum"]),
+        group=entry.group,
+        bucket=entry.bucket,
+        calls=entry.calls,
+        errors=entry.errors,
+        unpriced=entry.unpriced,
+        input_tokens=entry.tokens_in,
+        output_tokens=entry.tokens_out,
+        cost=entry.cost,
+        saved=entry.saved,
+        list_cost=entry.list_cost,
+        unlisted=entry.unlisted,
+        engine_ns=entry.engine_ns,
     )

@@ -17,7 +17,7 @@ from .fields import Document
 
 Kind = Literal[
     "upstream", "gpu_pool", "price", "route", "budget", "prompt", "dataset", "evaluator", "alert",
-    "redaction", "retention", "key", "member",
+    "redaction", "retention", "key", "member", "allocation", "currency",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which documents may refer to earlier ones."""
@@ -25,7 +25,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 SHARED = "*"
 """The project whose documents every project sees."""
 
-SHARED_KINDS: frozenset[str] = frozenset({"upstream", "price", "gpu_pool", "redaction", "key", "member"})
+SHARED_KINDS: frozenset[str] = frozenset(
+    {"upstream", "price", "gpu_pool", "redaction", "key", "member", "currency"}
+)
 """Kinds that may stand in project ``*``."""
 
 MODELS: dict[str, type[Document]] = {
@@ -36,6 +38,7 @@ MODELS: dict[str, type[Document]] = {
 }
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+_CURRENCY = re.compile(r"(?!USD)[A-Z]{3}")
 _RESERVED_ENDINGS = ("/history", "/rollback", "/diff")
 
 
@@ -52,6 +55,8 @@ def validate(kind: str, name: str, document: object, project: str) -> dict[str, 
     complaints = [*_name_complaints(name), *_project_complaints(kind, project, document)]
     if kind == "member" and not name.startswith("group:") and (name != name.lower() or "@" not in name):
         complaints.append("name an e-mail address in small letters, or group:NAME")
+    if kind == "currency" and not _CURRENCY.fullmatch(name):
+        complaints.append("name a currency by its ISO 4217 code, such as EUR; US dollars need no rate")
     problems = [Problem(kind, name, (), complaint) for complaint in complaints]
     try:
         parsed = model.model_validate(_with_project(kind, project, document))

@@ -1,8 +1,9 @@
-"""Documents finance lives by: price, gpu_pool."""
+"""Documents finance lives by: price, gpu_pool, allocation, currency."""
 
 from __future__ import annotations
 
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
@@ -210,4 +211,60 @@ class GpuPool(Document):
         return self
 
 
-MODELS: dict[str, type[Document]] = {"price": Price, "gpu_pool": GpuPool}
+Target = Literal["team", "feature", "customer_id"]
+Matched = Literal[
+    "category", "organisation", "team", "feature", "customer_id", "key_id", "route", "model", "provider", "upstream",
+    "gpu_pool", "purpose", "service_tier", "region", "environment", "service", "prompt_name", "line",
+]  # fmt: skip
+
+
+class Allocation(Document):
+    """Who bears spend that names nobody: rows that equal ``match`` and whose ``to`` is empty.
+
+    ``shares`` split it by fixed parts (what is left of 1 stays unallocated); ``by`` splits it as the spend, calls or tokens of
+    those who are named in the same window. Rules are tried in the order of ``order``, then of their names.
+    """
+
+    to: Target = "team"
+    match: dict[Matched, str] = Field(default_factory=dict[Matched, str])
+    shares: dict[Text, Factor] = Field(default_factory=dict[str, Decimal])
+    by: Literal["", "cost", "calls", "tokens"] = ""
+    order: int = 0
+
+    @model_validator(mode="after")
+    def _splits_one_way(self) -> Self:
+        if bool(self.shares) == bool(self.by):
+            raise ValueError('an allocation has either shares or by = "cost", "calls" or "tokens"')
+        if sum(self.shares.values()) > 1:
+            raise ValueError("shares add up to more than 1")
+        if self.match.get(self.to):
+            raise ValueError(f"only spend without a {self.to} is allocated: match another field")
+        return self
+
+
+class Rate(Document):
+    """Units of the currency for one US dollar, from a day on."""
+
+    from_: Annotated[date, Field(alias="from")]
+    per_usd: Annotated[Money, Field(gt=0)]
+
+
+class Currency(Document):
+    """A currency that amounts can be shown and booked in; the name is its ISO 4217 code. Books are kept in US dollars."""
+
+    rates: Annotated[list[Rate], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        days = [rate.from_ for rate in self.rates]
+        if days != sorted(set(days)):
+            raise ValueError("rates must rise by from")
+        return self
+
+
+MODELS: dict[str, type[Document]] = {
+    "price": Price,
+    "gpu_pool": GpuPool,
+    "allocation": Allocation,
+    "currency": Currency,
+}

@@ -1,0 +1,18 @@
+"""What finance promises, measured: ``make bench-finance`` (``SPANLEDGER_BENCH_ROWS``, default 5,000,000 calls)."""
+
+from __future__ import annotations
+
+import os
+
+from tests.benchmarks.report import report
+
+from . import pages
+
+
+def main() -> int:
+    """Measure and report."""
+    return report(pages.figures(int(os.environ.get("SPANLEDGER_BENCH_ROWS", "5000000"))))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
