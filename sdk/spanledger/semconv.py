@@ -106,6 +106,7 @@ SCORE_EXPLANATION = "gen_ai.evaluation.explanation"
 # HTTP headers
 HEADER_TRACE_ID = "x-spanledger-trace-id"
 HEADER_CACHE = "x-spanledger-cache"
+HEADER_CACHE_ENTRY = "x-spanledger-cache-entry"
 HEADER_UPSTREAM = "x-spanledger-upstream"
 HEADER_COST = "x-spanledger-cost"
 HEADER_FALLBACK = "x-spanledger-fallback"

@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import time
+import uuid
 from collections.abc import Coroutine
 from typing import Any
 
@@ -25,8 +26,12 @@ from .access import Rates, authenticate
 from .answers import AnswerCache
 from .asgi import Receive, Scope, Send, headers_of, send_json, send_whole
 from .attempts import Attempts
+from .audits import Audits
+from .cache_log import CacheLog
+from .embeddings import Embeddings
 from .engines import Engines
 from .ledger import Ledger
+from .meanings import Meanings
 from .models import list_models, one_model
 from .pricing import Pricing
 from .recording import Recording
@@ -161,18 +166,27 @@ class Gateway:
         self.attempts = Attempts(settings, self.upstreams, self.engines, self.ledger, self.pricing)
         recording = Recording(self.recorder, content=settings.gateway_content == "full")
         self.shadows = Shadows(self.upstreams, self.ledger, self.pricing, recording.shadow)
+        self.audits = Audits(self.attempts, self.ledger, self.pricing, recording)
+        writer = uuid.uuid4().hex
+        embeddings = Embeddings(self.upstreams, self.ledger, self.pricing, recording.beside)
+        self.meanings = Meanings(self.link, embeddings, writer)
+        cache = AnswerCache(
+            self.link, settings.gateway_cache_mb << 20, self.meanings, settings.gateway_flight_wait_s
+        )
+        self.cache_log = CacheLog(self.link, self.feed, cache, self.meanings, writer, settings.gateway_poll_s)
         self._serving = Serving(
             Parts(
                 registry=lambda: self.feed.registry,
                 states=self.states,
                 attempts=self.attempts,
-                cache=AnswerCache(self.link, settings.gateway_cache_mb << 20),
+                cache=cache,
                 ledger=self.ledger,
                 pricing=self.pricing,
                 recording=recording,
                 rates=Rates(self.link, settings.gateway_workers),
                 hooks=self.hooks,
                 shadows=self.shadows,
+                audits=self.audits,
                 max_body=settings.gateway_max_body_mb << 20,
             )
         )
@@ -180,9 +194,10 @@ class Gateway:
         self.states.read_disk()
         await self.feed.refresh(self.upstreams)
         await self.states.refresh()
-        wake = {"registry": self.feed.wake, "route": self.states.wake}
+        wake = {"registry": self.feed.wake, "route": self.states.wake, "cache": self.cache_log.wake}
         self._follow(self.feed.run(self.upstreams))
         self._follow(self.states.run())
+        self._follow(self.cache_log.run())
         self._follow(listen(self.link, wake))
         self._follow(self.ledger.run())
         self._follow(self._count())
@@ -200,6 +215,8 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.shadows.close()
+        await self.audits.close()
+        await self.meanings.close()
         await self.ledger.close()
         await self.link.close()
         await self.upstreams.close()

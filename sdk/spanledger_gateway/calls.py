@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from spanledger import ids
 from spanledger.prices import Cost
@@ -21,6 +22,13 @@ from spanledger.serving.translate import Translation
 from spanledger.serving.usage import Usage
 
 from .registry import Registry
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+    from spanledger.serving.semantic import Considered, Match, Question, Tier
+
+    from .flights import Flight
 
 
 def place_of(upstream: Upstream | None, target: Target) -> str:
@@ -72,6 +80,22 @@ class Attempt:
 
 
 @dataclass(slots=True)
+class Meaning:
+    """What the semantic cache knows of a call. ``thinking`` runs beside a call that goes upstream anyway."""
+
+    question: Question
+    tier: Tier
+    considered: Considered | None = None
+    thinking: Task[Considered | None] | None = None
+    hit: Match | None = None  # the neighbour whose answer the caller got
+
+    @property
+    def candidate(self) -> Match | None:
+        """The neighbour that answered, or would have."""
+        return self.hit or (self.considered.decision.match if self.considered else None)
+
+
+@dataclass(slots=True)
 class Call:
     """One request of a caller, from its key to its last byte."""
 
@@ -97,11 +121,18 @@ class Call:
     cache: CacheState = ""
     digest: str = ""  # of the exact cache; empty when nothing may be kept
     entry: Entry | None = None
+    meaning: Meaning | None = None
+    flight: Flight | None = None  # the call that others with the same request wait for
     status: Status = "ok"
     http_status: int = 200
     error_type: str = ""
     message: str = ""
     first_answer: int = 0
+
+    @property
+    def cache_entry(self) -> str:
+        """The entry whose answer the caller gets."""
+        return self.meaning.hit.row.entry if self.meaning and self.meaning.hit else self.digest
 
     @property
     def served_by(self) -> Attempt | None:

@@ -20,6 +20,42 @@ FALLBACKS = Counter(
 )
 STREAMS = Counter("spanledger_gateway_streams", "Streams by how they ended.", ["status"])
 CACHE = Counter("spanledger_gateway_cache", "Cache look-ups by result.", ["result"])
+CACHE_HITS = Counter("spanledger_cache_hits", "Calls that a cache answered, by tier.", ["tier"])
+CACHE_MISSES = Counter(
+    "spanledger_cache_misses",
+    "Calls that no cache answered, by the reason of the last tier asked.",
+    ["reason"],
+)
+CACHE_WOULD_HITS = Counter(
+    "spanledger_cache_would_hits",
+    "Neighbours that were not served, by reason (closed, group, threshold).",
+    ["reason"],
+)
+CACHE_GUARDS = Counter("spanledger_cache_guard_refusals", "Neighbours that a guard refused.", ["guard"])
+CACHE_NOT_KEPT = Counter("spanledger_cache_not_kept", "Answers that were not kept, by reason.", ["reason"])
+CACHE_EVICTIONS = Counter(
+    "spanledger_cache_evictions", "Entries dropped before their time, by reason.", ["reason"]
+)
+CACHE_FOLLOWERS = Counter(
+    "spanledger_cache_followers", "Calls that waited for the same request in flight, by outcome.", ["outcome"]
+)
+CACHE_AUDITS = Counter(
+    "spanledger_cache_audits", "Semantic hits asked upstream again, by outcome.", ["outcome"]
+)
+CACHE_ENTRIES = Gauge(
+    "spanledger_cache_entries", "Entries that can be found by meaning.", ["route"], multiprocess_mode="max"
+)
+CACHE_OPEN = Gauge(
+    "spanledger_cache_open",
+    "1 while a route's semantic tier serves hits.",
+    ["route"],
+    multiprocess_mode="max",
+)
+CACHE_EMBED = Histogram(
+    "spanledger_cache_embed_seconds",
+    "Time to embed a question.",
+    buckets=(0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.05, 0.1, 0.25, 1),
+)
 REFUSED = Counter(
     "spanledger_gateway_refused", "Requests refused before any upstream, by reason.", ["reason"]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -21,7 +22,7 @@ from spanledger.serving.protocols.values import integer, number
 from spanledger.serving.relay import READ_BODY
 
 from . import metrics
-from .calls import Attempt, Call
+from .calls import Attempt, Call, Meaning
 
 logger = logging.getLogger("spanledger.gateway")
 
@@ -34,6 +35,9 @@ OPERATIONS: dict[Endpoint, str] = {
     "embeddings": "embeddings",
 }
 
+
+CHECK, EMBED = "cache_check", "cache_embed"
+"""Purposes of calls that the cache makes itself: a hit asked again, a question embedded by an upstream."""
 
 _SAMPLING = ((semconv.TEMPERATURE, "temperature"), (semconv.TOP_P, "top_p"))
 
@@ -65,6 +69,23 @@ class Recording:
             metrics.RECORDING_ERRORS.inc()
             logger.debug("a shadow call could not be recorded", exc_info=True)
 
+    def beside(self, call: Call, attempt: Attempt, purpose: str) -> None:
+        """Record an attempt that was made because of a call, below its request. Never raises."""
+        try:
+            common = _common(call) | {semconv.PURPOSE: purpose, semconv.STREAM: False}
+            beside = replace(call, cache="")
+            if purpose == CHECK:
+                common[semconv.CACHE_AUDIT_OF_TRACE] = call.trace_id.hex()
+                common[semconv.CACHE_AUDIT_OF_SPAN] = call.span_id.hex()
+            else:
+                beside = replace(beside, endpoint="embeddings")
+                common[semconv.OPERATION] = "embeddings"
+                common.pop(semconv.MAX_TOKENS, None)
+            self._recorder.take_all([self._attempt(beside, attempt, attempt.ended, common)])
+        except Exception:
+            metrics.RECORDING_ERRORS.inc()
+            logger.debug("a call of the cache could not be recorded", exc_info=True)
+
     def _request(self, call: Call, ended: int, common: Attributes) -> FinishedSpan:
         span = finished(
             f"{call.endpoint} {call.ask.model}",
@@ -85,6 +106,8 @@ class Recording:
             attributes[semconv.TTFT_S] = (call.first_answer - call.started) / 1e9
         if call.error_type:
             attributes[semconv.ERROR_TYPE] = call.error_type
+        if call.meaning is not None:
+            _candidate(call.meaning, attributes)
         served = call.served_by
         if call.entry is not None:
             attributes[semconv.BILLABLE] = True
@@ -106,7 +129,9 @@ class Recording:
             return
         answer = READ_BODY[call.endpoint](orjson.loads(entry.body))
         attributes[semconv.PROVIDER] = entry.provider
-        attributes[semconv.CACHE_ENTRY] = call.digest
+        attributes[semconv.CACHE_ENTRY] = call.cache_entry
+        if call.meaning is not None and call.meaning.hit is not None:
+            attributes[semconv.CACHE_SIMILARITY] = call.meaning.hit.similarity
         attributes[semconv.CACHE_AGE_NS] = max(0, ended - entry.stored_at)
         if entry.cost:
             attributes[semconv.COST_SAVED] = entry.cost
@@ -222,6 +247,19 @@ def _told_by_headers(call: Call, attributes: Attributes) -> None:
         _tags(attributes)
     if semconv.PROMPT_NAME in attributes:
         _prompt_name(attributes)
+
+
+def _candidate(meaning: Meaning, attributes: Attributes) -> None:
+    """The neighbour that answered, or would have: workers learn from it how often it is right."""
+    match = meaning.candidate
+    if match is None:
+        return
+    if meaning.hit is None:
+        attributes[semconv.CACHE_CANDIDATE] = match.row.entry
+        attributes[semconv.CACHE_CANDIDATE_SIMILARITY] = match.similarity
+    attributes[semconv.CACHE_CANDIDATE_TRACE] = match.row.trace_id
+    attributes[semconv.CACHE_CANDIDATE_SPAN] = match.row.span_id
+    attributes[semconv.CACHE_GROUP] = meaning.tier.group
 
 
 def _tags(attributes: Attributes) -> None:

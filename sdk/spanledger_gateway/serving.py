@@ -38,6 +38,7 @@ from .asgi import (
 )
 from .asking import Live, Whole
 from .attempts import Attempts
+from .audits import Audits
 from .calls import Attempt, Call
 from .hooks import Hook, View, on_request, on_response
 from .ledger import Ledger
@@ -52,6 +53,7 @@ from .upstreams import AttemptFailed
 _MOST_DRAINS = 64
 _TRACE_ID, _CACHE = semconv.HEADER_TRACE_ID.encode(), semconv.HEADER_CACHE.encode()
 _UPSTREAM, _FALLBACK = semconv.HEADER_UPSTREAM.encode(), semconv.HEADER_FALLBACK.encode()
+_ENTRY = semconv.HEADER_CACHE_ENTRY.encode()
 _COST = semconv.HEADER_COST.encode()
 
 
@@ -69,6 +71,7 @@ class Parts:
     rates: Rates
     hooks: list[Hook]
     shadows: Shadows
+    audits: Audits
     max_body: int
 
 
@@ -138,6 +141,7 @@ class Serving:
             await self._guard(call)
             if await self._parts.cache.look_up(call) is not None:
                 await self._send_hit(call, send)
+                self._parts.audits.maybe(call)
                 return
             answer = await self._parts.attempts.run(call)
             if isinstance(answer, Live):
@@ -271,6 +275,7 @@ class Serving:
         is_vendor = live.attempt.upstream.protocol != "vllm"
         if call.route.on_disconnect == "drain" and is_vendor and len(self._drains) < _MOST_DRAINS:
             call.is_draining = True
+            self._parts.cache.land(call, None)
             task = asyncio.get_running_loop().create_task(self._drain(call, live))
             self._drains.add(task)
             task.add_done_callback(self._drains.discard)
@@ -289,6 +294,7 @@ class Serving:
             self._finish(call)
 
     def _finish(self, call: Call) -> None:
+        self._parts.cache.land(call, None)
         if call.booking is not None and not call.booking.closed:
             self._parts.ledger.settle(call.booking, 0)
         metrics.count(metrics.REQUESTS, call.endpoint, str(call.http_status))
@@ -296,7 +302,13 @@ class Serving:
             metrics.timing(call.endpoint).observe((call.first_answer - call.started) / 1e9)
         if len(call.attempts) > 1 and call.served_by is not None:
             metrics.count(metrics.FALLBACKS, call.ask.model)
-        self._parts.recording.record(call, time.time_ns())
+        ended = time.time_ns()
+        thinking = call.meaning.thinking if call.meaning is not None else None
+        if thinking is not None and not thinking.done():
+            # The neighbour is part of the record; it is known in some milliseconds.
+            thinking.add_done_callback(lambda _: self._parts.recording.record(call, ended))
+        else:
+            self._parts.recording.record(call, ended)
 
 
 def _fields(ask: Ask, key: SnapshotKey, headers: dict[str, str]) -> dict[str, str]:
@@ -332,6 +344,7 @@ def _headers(call: Call) -> list[Header]:
     served = call.served_by
     if call.entry is not None:
         headers.append((_UPSTREAM, _ascii(call.entry.upstream)))
+        headers.append((_ENTRY, call.cache_entry.encode()))
     elif served is not None:
         headers.append((_UPSTREAM, _ascii(served.target.upstream)))
         if served.fallback_from:

@@ -33,6 +33,8 @@ class GatewaySettings(BaseSettings):
     """Whether a call that a budget applies to may run when nobody knows its price."""
     gateway_budget_wait_s: Annotated[float, Field(ge=0, le=300)] = 5.0
     """How long a call waits for money that calls in flight have booked but may give back."""
+    gateway_flight_wait_s: Annotated[float, Field(ge=0, le=300)] = 30.0
+    """How long a call waits for the answer to the same request in flight before it asks for itself."""
     gateway_deadline_s: Seconds = 300.0
     """The longest a caller waits for the first content, over all attempts."""
     gateway_connect_timeout_s: Seconds = 5.0

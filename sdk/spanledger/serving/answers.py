@@ -55,6 +55,7 @@ class Answer:
     usage: Usage | None = None
     error: dict[str, Any] | None = None
     ended: bool = False  # the provider said that the answer is complete
+    whole: dict[str, Any] | None = None  # the whole body, where the stream's last event repeats it
 
     def choice(self, index: int = 0) -> Choice:
         """The choice with this index, made when it is new."""

@@ -32,6 +32,7 @@ DELIVERY = frozenset(
         "model",
     }
 )
+_REFUSALS = frozenset({"content_filter", "refusal", "safety"})
 _GOOD_ENDS = frozenset({"stop", "end_turn", "stop_sequence", "completed"})
 
 
@@ -84,54 +85,96 @@ def may_store(headers: Mapping[str, str], ask: Ask) -> bool:
 
 
 def is_worth_keeping(answer: Answer) -> bool:
-    """Only whole, plain answers are kept: no errors, cuts, refusals, tool calls or truncated texts."""
-    if answer.error or not answer.finished:
-        return False
-    return all(
-        choice.finish_reason in _GOOD_ENDS
-        and not choice.tool_calls
-        and not choice.refusal
-        and not choice.other
-        for choice in answer.choices.values()
-    )
+    """Only whole, plain answers are kept."""
+    return not why_not_kept(answer)
+
+
+def why_not_kept(answer: Answer) -> str:
+    """Why an answer is not kept: ``error``, ``cut``, ``tool_calls``, ``refusal`` or ``other``; empty if it is."""
+    if answer.error:
+        return "error"
+    if not answer.finished:
+        return "cut"
+    for choice in answer.choices.values():
+        if choice.tool_calls:
+            return "tool_calls"
+        if choice.refusal:
+            return "refusal"
+        if choice.finish_reason not in _GOOD_ENDS:
+            return "refusal" if choice.finish_reason in _REFUSALS else "cut"
+        if choice.other:
+            return "other"
+    return ""
+
+
+def expiry(stored_at: int, ttl_s: float, digest: str) -> float:
+    """When an entry's time is over, in seconds since the epoch.
+
+    Up to a tenth earlier than its time to live says, by its hash: entries that were made together do not all
+    go, and are not all asked for again, in the same moment.
+    """
+    return stored_at / 1e9 + ttl_s * (1.0 - 0.1 * int(digest[:8], 16) / 2**32)
 
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One kept answer. ``body`` is the whole answer as not streamed; ``cost`` what it cost, decimal USD."""
+    """One kept answer. ``body`` is the whole answer as not streamed; ``cost`` what it cost, decimal USD.
+
+    ``trace_id`` and ``span_id`` name the call that paid for it. What else is known of the request lets entries
+    be found again: by meaning (``question``, ``partition``, ``vector``) and when they are to be deleted.
+    """
 
     body: bytes
     stored_at: int  # ns
+    expires_at: float = 0.0  # seconds since the epoch
     model: str = ""
     provider: str = ""
     upstream: str = ""
     cost: str = ""
-    trace_id: str = ""  # the call that paid for it
+    trace_id: str = ""
+    span_id: str = ""
+    route: str = ""
+    user: str = ""
+    tags: str = ""  # as the request's header names them, separated by commas
+    prompt: str = ""  # name@version
+    corpus: str = ""
+    question: str = ""
+    partition: str = ""
+    vector: str = ""  # signed bytes in base64; empty where it is found by its hash only
+
+    def head(self) -> bytes:
+        """One line of JSON about the answer."""
+        fields: dict[str, Any] = {
+            name: value for name in _HEAD if (value := getattr(self, name)) or name == "stored_at"
+        }
+        return orjson.dumps({"v": 2, **fields})
 
     def encode(self) -> bytes:
-        """One line of JSON about the answer, then the answer's bytes."""
-        head: dict[str, Any] = {
-            "v": 1,
-            "stored_at": self.stored_at,
-            "model": self.model,
-            "provider": self.provider,
-            "upstream": self.upstream,
-            "cost": self.cost,
-            "trace_id": self.trace_id,
-        }
-        return orjson.dumps(head) + b"\n" + self.body
+        """The line about the answer, then the answer's bytes."""
+        return self.head() + b"\n" + self.body
 
     @staticmethod
     def decode(data: bytes) -> Entry | None:
         """Read what ``encode`` wrote; None when it is something else."""
         head, newline, body = data.partition(b"\n")
+        entry = Entry.of_head(head) if newline else None
+        if entry is not None:
+            entry.body = body
+        return entry
+
+    @staticmethod
+    def of_head(head: bytes) -> Entry | None:
+        """The entry without its body; None when the line is something else."""
         try:
             fields: dict[str, Any] = orjson.loads(head)
-            if not newline or fields.pop("v") != 1:
+            if fields.pop("v") != 2:
                 return None
-            return Entry(body=body, **fields)
+            return Entry(body=b"", **fields)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
+
+
+_HEAD = tuple(name for name in Entry.__dataclass_fields__ if name != "body")
 
 
 class MemoryCache:

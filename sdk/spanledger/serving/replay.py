@@ -20,6 +20,8 @@ from spanledger.serving.usage import Usage
 
 def body(endpoint: Endpoint, answer: Answer) -> bytes | None:
     """The whole body of a plain text answer that was streamed; None where it cannot be put together."""
+    if endpoint == "responses":
+        return orjson.dumps(answer.whole) if answer.whole is not None else None
     if endpoint == "chat":
         return orjson.dumps(_chat_body(answer))
     return orjson.dumps(_message_body(answer)) if endpoint == "messages" else None

@@ -28,7 +28,8 @@ def read_event(answer: Answer, event: Json) -> EventKind:
         case "response.output_item.added":
             return _added(answer, integer(event.get("output_index")) or 0, obj(event.get("item")))
         case "response.completed" | "response.incomplete":
-            _final(answer, obj(event.get("response")))
+            answer.whole = obj(event.get("response"))
+            _final(answer, answer.whole)
             answer.ended = True
             return "end"
         case "response.failed":

@@ -88,6 +88,11 @@ class Index:
         """Forget an entry; whether it was there."""
         return self._drop(_key(entry))
 
+    def clear(self) -> None:
+        """Forget all entries."""
+        self._rows.clear()
+        self._shelves.clear()
+
     def touch(self, entry: str) -> None:
         """Mark an entry as used."""
         if (data := self._rows.pop(_key(entry), None)) is not None:

@@ -91,6 +91,12 @@ def is_personal(question: str, rest: Json | None = None, user: str = "") -> bool
     return len(user) >= 4 and (user in question or (rest is not None and user.encode() in orjson.dumps(rest)))
 
 
+def last_question(ask: Ask) -> str:
+    """The last user turn's text; empty where there is none."""
+    asked = _split(ask) if ask.endpoint != "embeddings" else None
+    return asked[0] if asked is not None else ""
+
+
 def _refusal(ask: Ask, rule: SemanticRule, user: str) -> str:
     if ask.endpoint == "embeddings":
         return "endpoint"
