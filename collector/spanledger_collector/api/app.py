@@ -8,7 +8,7 @@ from spanledger_collector.store.reads.asking import Client
 from spanledger_collector.store.registry.keys import KeyDirectory
 from spanledger_collector.store.registry.registry import Registry
 
-from . import calls, costs, documents, exports, ledger, problems, scores
+from . import calls, costs, documents, exports, invoices, ledger, months, outlook, problems, scores
 from .filters import known_parameters
 from .snapshots import Snapshots
 
@@ -30,6 +30,9 @@ def build(client: Client, registry: Registry, keys: KeyDirectory) -> FastAPI:
         ledger.router,
         scores.router,
         exports.router,
+        invoices.router,
+        months.router,
+        outlook.router,
     ):
         app.include_router(router, dependencies=[Depends(known_parameters)], responses=problems.RESPONSES)
     return app

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -51,17 +50,9 @@ def focus_rows(client: Client, project: str, what: Export) -> Iterator[Row]:
 def _period(
     client: Client, project: str, start: date, end: date, step: Step, closed: Sequence[Month]
 ) -> Iterator[Row]:
-    found: dict[Values, dict[str, list[Decimal]]] = defaultdict(
-        lambda: defaultdict(lambda: [Decimal(0), Decimal(0)])
-    )
-    for day in charges.days_between(start, end):
-        for values, split in charges.meters(client, project, day).items():
-            for name, tokens, cost in split:
-                found[values][name][0] += tokens
-                found[values][name][1] += cost
     held: Held = {
-        values: [Meter(name, tokens, cost) for name, (tokens, cost) in split.items()]
-        for values, split in found.items()
+        values: [Meter(name, Decimal(tokens), cost) for name, tokens, cost in split]
+        for values, split in charges.meters(client, project, start, end).items()
     }
     for sums in charges.charge_sums(client, project, start, end, step):
         yield from _rows(sums, held, step, project, closed)

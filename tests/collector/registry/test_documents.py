@@ -37,6 +37,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "retention": {"spans_days": 30},
     "allocation": {"match": {"service": "search"}, "shares": {"a": "0.5"}},
     "currency": {"rates": [{"from": "2026-01-01", "per_usd": "0.92"}]},
+    "invoice_source": {
+        "provider": "openai",
+        "columns": {"day": "Date", "amount": "Cost"},
+        "rates": {"EUR": "1.08"},
+    },
 }
 
 
@@ -103,6 +108,8 @@ def test_a_document_of_each_kind_is_stored_as_written_and_reads_back(kind: str) 
             "'secrets', 'card', 'iban', 'email' or 'phone'",
         ),
         ("retention", {"spans_days": 0}, "spans_days", "greater than or equal to 1"),
+        ("invoice_source", {"time_zone": "Mars/Base"}, "time_zone", "IANA"),
+        ("invoice_source", {"format": "generic", "columns": {}}, "", "needs columns"),
     ],
 )
 def test_what_a_kind_does_not_hold_is_refused_with_its_place(

@@ -6,6 +6,7 @@ MODULES = (
     "spanledger_workers.tasks.watching",
     "spanledger_workers.tasks.spending",
     "spanledger_workers.tasks.ledger",
+    "spanledger_workers.tasks.outlook",
     "spanledger_workers.tasks.telling",
     "spanledger_workers.tasks.scoring",
     "spanledger_workers.tasks.caching",

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import urllib3
@@ -58,6 +58,32 @@ class Collector:
         Raises:
             RemoteError: no answer, or a status that is none of 2xx.
         """
+        answer = self._ask(method, path, query, None if body is None else json.dumps(body).encode())
+        return json.loads(answer.data)
+
+    def upload(self, path: str, query: Mapping[str, str], data: bytes) -> Any:
+        """Send a file as it is; the JSON answer. Raises RemoteError as ``call`` does."""
+        return json.loads(self._ask("POST", path, query, data, "application/octet-stream").data)
+
+    def download(self, path: str, query: Mapping[str, str], to: BinaryIO) -> None:
+        """Write an answer to a file piece by piece. Raises RemoteError as ``call`` does, and when it breaks off."""
+        answer = self._ask("GET", path, query, None, stream=True)
+        try:
+            for piece in answer.stream(1 << 16):
+                to.write(piece)
+        except urllib3.exceptions.HTTPError as lost:
+            raise RemoteError(f"the answer broke off ({lost}): what was written is not whole") from lost
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        media_type: str = "application/json",
+        *,
+        stream: bool = False,
+    ) -> urllib3.BaseHTTPResponse:
         fields = {**(query or {}), **({"project": self._project} if self._project else {})}
         text = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in fields.items())
         url = f"{self._endpoint}/api/{path}" + (f"?{text}" if text else "")
@@ -65,14 +91,15 @@ class Collector:
             answer = self._pool.request(
                 method,
                 url,
-                headers={"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
-                body=None if body is None else json.dumps(body),
+                headers={"Authorization": f"Bearer {self._key}", "Content-Type": media_type},
+                body=body,
+                preload_content=not stream,
             )
         except urllib3.exceptions.HTTPError as lost:
             raise RemoteError(f"no collector answers at {self._endpoint} ({lost})") from lost
         if not 200 <= answer.status < 300:
             raise _refusal(answer.status, answer.data)
-        return json.loads(answer.data)
+        return answer
 
 
 def document_path(kind: str, name: str, tail: str = "") -> str:

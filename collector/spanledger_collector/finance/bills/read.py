@@ -39,9 +39,14 @@ class Source:
     only: Mapping[str, str] = field(default_factory=dict[str, str])
     models: Mapping[str, str] = field(default_factory=dict[str, str])
     accounts: Mapping[str, str] = field(default_factory=dict[str, str])
-    account_is: Literal["", "upstream", "key_id", "team", "project"] = ""
+    account_is: Literal["", "upstream", "key_id", "team"] = ""
     rates: Mapping[str, Decimal] = field(default_factory=dict[str, Decimal])
     tolerance: Decimal = Decimal(0)
+
+    @property
+    def providers(self) -> list[str]:
+        """The vendor as our calls name it; empty for all of them."""
+        return [name.strip() for name in self.provider.split(",") if name.strip()]
 
     @property
     def zone(self) -> ZoneInfo:

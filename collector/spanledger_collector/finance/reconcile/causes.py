@@ -31,6 +31,7 @@ CAUSES: Mapping[str, tuple[str, str]] = {
     "service": ("Not a model call", "Billed beside tokens (web search, storage, sessions): accept it as an adjustment."),
     "unpriced": ("Calls without a price here", "Write a price document for the model and re-price."),
     "untracked_model": ("A model that we do not see", "Calls of this model bypass Spanledger: trace them."),
+    "unexplained": ("Without a cause", "Look at the calls behind the largest days; accept the rest as an adjustment."),
     "not_on_bill": ("A model that the bill does not name", "Billed elsewhere, or served by somebody else: check the provider of these calls."),
 }  # fmt: skip
 """Title and advice for each cause."""

@@ -6,9 +6,9 @@ Token types are summed from the calls' own rows (with their newest price), which
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -147,15 +147,22 @@ def _sums(row: Row) -> Sums:
 
 
 def meters(
-    client: Client, project: str, day: date, by: Sequence[str] = GROUP
+    client: Client,
+    project: str,
+    first: date,
+    after: date,
+    by: Sequence[str] = GROUP,
+    *,
+    team: str | None = None,
 ) -> dict[Values, list[tuple[str, int, Decimal]]]:
-    """Tokens and cost of each meter by the dimensions ``by``, of one day's calls with a price of their own.
+    """Tokens and cost of each meter by the dimensions ``by``, of calls with a price of their own.
 
-    Calls on GPU pools and answers from our cache have none. A repriced call counts at its newest price.
+    Days from ``first`` until before ``after``, all of one month. Calls on GPU pools and answers from our cache have none. A
+    repriced call counts at its newest price.
     """
-    closed = [month for month in months(client, project) if month.first <= day < month.after]
-    window = day_window(day)
-    parameters: dict[str, object] = {"project": project, **window.bound()}
+    closed = [month for month in months(client, project) if month.first <= first < month.after]
+    window = days_window(first, after)
+    parameters: dict[str, object] = {"project": project, "team": team or "", **window.bound()}
     known, changed = "", ""
     if closed:
         parameters["cutoff"] = closed[0].cutoff
@@ -177,6 +184,7 @@ def meters(
         "WHERE spans.project = {project:String} AND billable AND gpu_pool = '' AND cache NOT IN ('exact', 'semantic')",
         f"AND {IN_SPANS.replace('start_time', 'spans.start_time')} {known}",
         f"AND {'if(fixed.found, fixed.new_cost, cost_total)' if repriced else 'cost_total'} IS NOT NULL",
+        "AND spans.team = {team:String}" if team is not None else "",
         f"GROUP BY {', '.join(f'by_{name}' for name in by)}",
     )  # fmt: skip
     return {
@@ -212,17 +220,12 @@ def changed_days(client: Client, project: str, since: date, first: date, after: 
     return [row["day"] for row in rows]
 
 
-def day_window(day: date) -> Window:
-    """The UTC day as a window."""
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return Window(int(start.timestamp()) * 10**9, int((start + timedelta(days=1)).timestamp()) * 10**9)
+def days_window(first: date, after: date) -> Window:
+    """Whole UTC days as a window."""
+    start, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (first, after))
+    return Window(int(start.timestamp()) * 10**9, int(end.timestamp()) * 10**9)
 
 
 def _split(row: Mapping[str, Any]) -> list[tuple[str, int, Decimal]]:
     found = [(name, int(row[f"{name}_tokens"]), Decimal(row[f"{name}_cost"])) for name in _METERS]
     return [entry for entry in found if entry[1] or entry[2]]
-
-
-def days_between(first: date, after: date) -> Iterator[date]:
-    """Every day from ``first`` until before ``after``."""
-    return (first + timedelta(days=number) for number in range((after - first).days))

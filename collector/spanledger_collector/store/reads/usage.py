@@ -19,7 +19,7 @@ from .charges import has_repricings, newest_prices
 from .spend import MODEL
 from .window import IN_SPANS, Window
 
-Account = Literal["", "upstream", "key_id", "team", "project"]
+Account = Literal["", "upstream", "key_id", "team"]
 
 _LARGEST = {"max_result_rows": 2_000_000, "max_result_bytes": 1 << 30, "max_execution_time": 120}
 _TYPES: dict[TokenType, tuple[tuple[str, ...], tuple[str, ...]]] = {

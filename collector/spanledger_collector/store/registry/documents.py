@@ -11,13 +11,13 @@ from typing import Any, Literal, cast, get_args
 
 from pydantic import ValidationError
 
-from . import evaluation, finance, privacy, serving
+from . import evaluation, finance, invoices, privacy, serving
 from .errors import DocumentError, Problem
 from .fields import Document
 
 Kind = Literal[
     "upstream", "gpu_pool", "price", "route", "budget", "prompt", "dataset", "evaluator", "alert",
-    "redaction", "retention", "key", "member", "allocation", "currency",
+    "redaction", "retention", "invoice_source", "key", "member", "allocation", "currency",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which documents may refer to earlier ones."""
@@ -35,6 +35,7 @@ MODELS: dict[str, type[Document]] = {
     **finance.MODELS,
     **evaluation.MODELS,
     **privacy.MODELS,
+    **invoices.MODELS,
 }
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
