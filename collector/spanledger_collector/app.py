@@ -28,6 +28,7 @@ from .ingest.writer import Writer
 from .settings import CollectorSettings
 from .store.clickhouse import Client
 from .store.client import connect, connect_reader
+from .store.kept_answers import KeptAnswers
 from .store.migrations import MigrationError, migrate
 from .store.registry.announce import RedisAnnouncer
 from .store.registry.keys import KeyDirectory, KeysUnavailableError
@@ -79,6 +80,7 @@ class Collector:
             settings.redis_url, socket_timeout=1, socket_connect_timeout=1
         )
         self.registry = Registry(self._client, RedisAnnouncer(broker))
+        self._kept = KeptAnswers(broker)
         self.keys = KeyDirectory(self.registry, settings.bootstrap_key, settings.folder / "keys.json")
         prices = PriceBook(self.registry)
         self.receiver = Receiver(self.keys, self.spool, self.metrics, settings.ingest_max_bytes)
@@ -91,7 +93,7 @@ class Collector:
         self.app = self._build_app()
 
     def _build_app(self) -> FastAPI:
-        app = build(self._reader, self.registry, self.keys)
+        app = build(self._reader, self.registry, self.keys, self._kept)
         app.router.lifespan_context = self._lifespan
         app.mount("/v1", OtlpHttp(self.receiver))
         app.add_api_route("/healthz", healthz, include_in_schema=False)

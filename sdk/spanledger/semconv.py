@@ -69,6 +69,7 @@ CACHE_CANDIDATE = "spanledger.cache.candidate"  # the entry that would have answ
 CACHE_CANDIDATE_SIMILARITY = "spanledger.cache.candidate_similarity"
 CACHE_CANDIDATE_TRACE = "spanledger.cache.candidate_trace"  # the call that paid for the entry
 CACHE_CANDIDATE_SPAN = "spanledger.cache.candidate_span"
+CACHE_PARTITION = "spanledger.cache.partition"
 CACHE_GROUP = "spanledger.cache.group"  # what one certificate covers
 CACHE_AUDIT_OF_TRACE = (
     "spanledger.cache.audit_of_trace"  # the hit that a call with purpose cache_check repeats

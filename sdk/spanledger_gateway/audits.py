@@ -40,7 +40,7 @@ class Audits:
         """Start the hit's audit, if it belongs to the share."""
         if hit.meaning is None or hit.meaning.hit is None:
             return
-        if not is_audited(hit.trace_id, hit.span_id, hit.meaning.tier.rule.audit_share):
+        if not is_audited(hit.trace_id, hit.span_id, hit.meaning.tier.audit_share):
             return
         if len(self._running) >= _MOST_AT_ONCE:
             metrics.count(metrics.CACHE_AUDITS, "left_out")

@@ -260,6 +260,7 @@ def _candidate(meaning: Meaning, attributes: Attributes) -> None:
     attributes[semconv.CACHE_CANDIDATE_TRACE] = match.row.trace_id
     attributes[semconv.CACHE_CANDIDATE_SPAN] = match.row.span_id
     attributes[semconv.CACHE_GROUP] = meaning.tier.group
+    attributes[semconv.CACHE_PARTITION] = match.row.partition
 
 
 def _tags(attributes: Attributes) -> None:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from fastapi import Depends, FastAPI
 
+from spanledger_collector.store.kept_answers import KeptAnswers
 from spanledger_collector.store.reads.asking import Client
 from spanledger_collector.store.registry.keys import KeyDirectory
 from spanledger_collector.store.registry.registry import Registry
 
-from . import calls, costs, documents, exports, invoices, ledger, months, outlook, problems, scores
+from . import cache, calls, costs, documents, exports, invoices, ledger, months, outlook, problems, scores
 from .filters import known_parameters
 from .snapshots import Snapshots
 
 
-def build(client: Client, registry: Registry, keys: KeyDirectory) -> FastAPI:
+def build(client: Client, registry: Registry, keys: KeyDirectory, kept: KeptAnswers | None = None) -> FastAPI:
     """The application with every path under /api/ and OpenAPI at /openapi.json.
 
     ``client`` is read-only and shared by threads; ``keys`` is started and stopped by the caller.
-    Further routes may be mounted beside it.
+    ``kept`` are the gateways' kept answers. Further routes may be mounted beside it.
     """
     app = FastAPI(title="Spanledger", summary="The ledger of every LLM call.", docs_url=None, redoc_url=None)
     app.state.client, app.state.registry, app.state.keys = client, registry, keys
+    app.state.kept = kept
     app.state.snapshots = Snapshots(registry)
     problems.install(app)
     for router in (
@@ -29,6 +31,7 @@ def build(client: Client, registry: Registry, keys: KeyDirectory) -> FastAPI:
         costs.router,
         ledger.router,
         scores.router,
+        cache.router,
         exports.router,
         invoices.router,
         months.router,

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import orjson
+
 from spanledger.serving.semantic.guards import check
 from spanledger.serving.semantic.index import Match
 
@@ -31,13 +33,23 @@ class Certificate:
     needed: int | None = None
     since: int = 0
     reason: str = ""
+    audit_share: float | None = None  # the share of hits to be asked again now; None: the rule's
+    apart: Mapping[str, float] = field(
+        default_factory=dict[str, float]
+    )  # partitions' own thresholds, 0: closed
+
+    def threshold_of(self, partition: str) -> float | None:
+        """The cosine from which a partition's hits are served; None: none are."""
+        own = self.apart.get(partition)
+        return self.threshold if own is None else own or None
 
     @staticmethod
     def read(fields: Mapping[bytes, bytes]) -> Certificate:
         """Read the Redis hash; what cannot be read is closed."""
         given = {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in fields.items()}
         threshold = _share(given.get("threshold", ""))
-        if given.get("state") != "open" or threshold is None:
+        apart = _thresholds(given.get("apart", "{}"))
+        if given.get("state") != "open" or threshold is None or apart is None:
             return Certificate(reason=given.get("reason", ""), group=given.get("group", ""))
         return Certificate(
             state="open",
@@ -50,6 +62,8 @@ class Certificate:
             needed=_count(given.get("needed", "")),
             since=_count(given.get("since", "")) or 0,
             reason=given.get("reason", ""),
+            audit_share=_share(given.get("audit_share", "")),
+            apart=apart,
         )
 
 
@@ -61,7 +75,7 @@ class Decision:
     """What becomes of a question. ``refused`` are the guards that refused nearer entries, in order.
 
     Reasons of a miss: ``empty`` (nothing alike), ``guards``; of a would-be hit: ``closed``, ``group`` (the
-    certificate is of another group), ``threshold``.
+    certificate is of another group), ``apart`` (its partition is closed), ``threshold``.
     """
 
     outcome: Outcome = "miss"
@@ -93,7 +107,10 @@ def _closed(match: Match, certificate: Certificate, group: str) -> str:
         return "closed"
     if certificate.group != group:
         return "group"
-    return "threshold" if match.similarity < certificate.threshold else ""
+    threshold = certificate.threshold_of(match.row.partition)
+    if threshold is None:
+        return "apart"
+    return "threshold" if match.similarity < threshold else ""
 
 
 def is_audited(trace_id: bytes, span_id: bytes, share: float) -> bool:
@@ -108,6 +125,15 @@ def _share(value: str) -> float | None:
     except ValueError:
         return None
     return number if 0.0 <= number <= 1.0 else None
+
+
+def _thresholds(value: str) -> Mapping[str, float] | None:
+    """Partitions' own thresholds; None when they cannot be read: what is apart must not be served."""
+    try:
+        told: object = orjson.loads(value)
+        return {str(name): float(at) for name, at in told.items()} if isinstance(told, dict) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    except (ValueError, TypeError):
+        return None
 
 
 def _count(value: str) -> int | None:

@@ -42,6 +42,11 @@ class Tier:
         """Whether hits may be served at all."""
         return self.certificate.state == "open" and self.certificate.group == self.group
 
+    @property
+    def audit_share(self) -> float:
+        """The share of hits to be asked again: what the certificate says, at least the rule's."""
+        return max(self.rule.audit_share, self.certificate.audit_share or 0.0)
+
     def consider(self, question: Question, vector: bytes | None, now: float) -> Decision:
         """What becomes of a question whose vector is known; None: it is too long for the tier."""
         if vector is None:

@@ -118,6 +118,16 @@ def test_only_a_certified_neighbour_above_the_threshold_is_served(
     assert (decision.outcome, decision.reason) == (outcome, reason)
 
 
+def test_a_partition_apart_has_its_own_threshold_or_none() -> None:
+    told = {b"state": b"open", b"threshold": b"0.8", b"group": b"g"}
+    found = matches(("How can I reset my password?", 0.95))
+    for own, outcome in (("0.99", "would_hit"), ("0.9", "hit"), ("0", "would_hit")):
+        certificate = Certificate.read({**told, b"apart": b'{"%s": %s}' % (b"0" * 32, own.encode())})
+        assert decide(ASKED, found, certificate, "g", 0.7).outcome == outcome
+    elsewhere = Certificate.read({**told, b"apart": b'{"%s": 0}' % (b"1" * 32)})
+    assert decide(ASKED, found, elsewhere, "g", 0.7).outcome == "hit"
+
+
 def test_a_refused_neighbour_gives_way_to_the_next() -> None:
     found = matches(("How do I reset my username?", 0.97), ("How can I reset my password?", 0.93))
     decision = decide(ASKED, found, OPEN, "g", 0.7)
@@ -136,11 +146,13 @@ def test_a_certificate_is_read_from_redis_and_closed_when_it_cannot_be() -> None
         0.008,
         700,
     )
+    assert Certificate.read(told | {b"audit_share": b"0.5"}).audit_share == 0.5
     for broken in (
         {},
         {b"state": b"open"},
         {b"state": b"open", b"threshold": b"2"},
         {**told, b"state": b"x"},
+        {**told, b"apart": b"["},
     ):
         assert Certificate.read(broken).state == "closed"
 
