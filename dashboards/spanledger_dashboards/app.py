@@ -20,6 +20,7 @@ from .here import Store, here
 from .oidc import Provider
 from .pages import PAGES
 from .pages.page import Page, draw
+from .playing import Gateway
 from .session import Keys, Sessions
 from .settings import OidcSettings
 
@@ -49,11 +50,12 @@ def build(
     editor: Registry | None = None,
     secure_cookies: bool = False,
     oidc: OidcSettings | None = None,
+    gateway: Gateway | None = None,
 ) -> ASGIApp:
     """The pages behind the gate. One call a process: Dash keeps its page registry per process.
 
     ``editor`` writes the documents that admins change; without it nobody can change any. ``oidc`` lets
-    members sign in with their identity provider besides.
+    members sign in with their identity provider besides. ``gateway`` is where the playground asks.
     """
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(export.router)
@@ -80,7 +82,7 @@ def build(
     return Gate(
         server,
         sessions=sessions,
-        store=Store(client, editor),
+        store=Store(client, editor, gateway),
         paths=[page.path for page in PAGES],
         policy=lambda: _policy(app),
         secure=secure_cookies,

@@ -14,12 +14,16 @@ from .acting import act
 from .call_filter import filter_of, order_of
 from .editing import save
 from .here import here, read
-from .pages import registry
+from .pages import playground, registry
 from .pages.calls import BLOCK, GRID, lines
+from .pages.playground import Asked, play
 from .parts.acting import ACT, ACTED, FIELD
 from .view import view_of
 
 LOCATION = "_pages_location"
+_PLAYED = (
+    playground.TARGETS, playground.SYSTEM, playground.MESSAGES, playground.TEMPERATURE, playground.MOST, playground.KEY,
+)  # fmt: skip
 
 
 def register(app: Dash) -> None:
@@ -53,6 +57,15 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     acting(_act)
+    playing = untyped.callback(
+        Output(playground.SAID, "children"),
+        Input(playground.RUN, "n_clicks"),
+        *(State(name, "value") for name in _PLAYED),
+        State(LOCATION, "search"),
+        running=[(Output(playground.RUN, "disabled"), True, False)],
+        prevent_initial_call=True,
+    )
+    playing(_play)
 
 
 async def _rows(request: dict[str, Any] | None, search: str | None) -> Any:
@@ -82,6 +95,18 @@ async def _act(
     view = view_of("/", dict(parse_qs((search or "").lstrip("?"))), viewer.projects, time.time_ns())
     fields = {str(name["name"]): str(value or "") for name, value in zip(names, values, strict=True)}
     return await act(view, str(place["key"]), fields)
+
+
+async def _play(
+    clicks: int | None, targets: list[str] | None, system: str | None, messages: str | None, temperature: Any, most: Any,
+    key: str | None, search: str | None,
+) -> Any:  # fmt: skip
+    if not clicks:
+        return no_update
+    viewer = here().viewer
+    view = view_of("/playground", dict(parse_qs((search or "").lstrip("?"))), viewer.projects, time.time_ns())
+    asked = Asked(targets or [], system or "", messages or "", temperature, most, (key or "").strip())
+    return await play(view, asked)
 
 
 async def rows_for(request: dict[str, Any], search: str) -> dict[str, Any]:

@@ -6,13 +6,18 @@ import argparse
 import logging
 import os
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from redis import Redis
 
 from spanledger_collector.store.settings import StoreSettings, load_settings
 
 from .settings import DashboardSettings, OidcSettings, session_secret
+
+if TYPE_CHECKING:
+    from spanledger_collector.store.registry.keys import KeyDirectory
+
+    from .playing import Gateway
 
 log = logging.getLogger(__name__)
 ENGINE_WAIT_S = 60.0
@@ -62,6 +67,7 @@ def _serve(settings: DashboardSettings, store: StoreSettings, oidc: OidcSettings
         editor=Registry(connect(store), RedisAnnouncer(_redis(settings.redis_url))),
         secure_cookies=settings.dashboard_secure_cookies,
         oidc=oidc,
+        gateway=_gateway(settings, keys),
     )
     config = uvicorn.Config(
         app,
@@ -76,6 +82,22 @@ def _serve(settings: DashboardSettings, store: StoreSettings, oidc: OidcSettings
     keys.stop()
     client.close()
     return 0
+
+
+def _gateway(settings: DashboardSettings, keys: KeyDirectory) -> Gateway:
+    """Where the playground asks, with the dashboard's own key while that may call models."""
+    from spanledger_collector.store.registry.keys import KeysUnavailableError, hash_key
+
+    from .playing import Gateway
+
+    def project() -> str:
+        try:
+            holder = keys.holder(hash_key(settings.key))
+        except KeysUnavailableError:
+            return ""
+        return holder.project if holder is not None and holder.may("gateway") else ""
+
+    return Gateway(settings.gateway_url.rstrip("/"), settings.key, project)
 
 
 def _redis(url: str) -> Redis:

@@ -14,6 +14,7 @@ from spanledger_collector.store.reads.asking import Client
 from spanledger_collector.store.registry.registry import Registry
 
 from .colours import Colours
+from .playing import Gateway
 from .session import Viewer
 from .view import View
 
@@ -31,6 +32,8 @@ class Store:
     client: Client
     editor: Registry | None = None
     """Writes documents for admins; None where nobody may."""
+    gateway: Gateway | None = None
+    """Where the playground asks; None where there is none."""
     _names: dict[tuple[str, str], tuple[float, list[str]]] = field(
         default_factory=dict[tuple[str, str], tuple[float, list[str]]]
     )

@@ -20,6 +20,10 @@ class DashboardSettings(BaseSettings):
     home: Path = Path("~/.spanledger")
     redis_url: str = "redis://127.0.0.1:6379/0"
     """Where changed documents are announced, so that gateways hear of them at once."""
+    gateway_url: str = "http://127.0.0.1:4000/v1"
+    """Where the playground asks."""
+    key: str = Field(default="", repr=False)
+    """The dashboard's own key: the playground asks with it for people who may edit its project."""
     dashboard_secret: str = Field(default="", repr=False)
     """Signs the session cookies; the same on every copy behind one address. Empty: made once, kept in ``home``."""
     dashboard_secure_cookies: bool = False

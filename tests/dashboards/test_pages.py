@@ -27,6 +27,7 @@ PAGES = {
     "/scores": "Scores",
     "/scores?score=groundedness&by=request_model": "Scores",
     "/experiments": "Experiments",
+    "/playground": "Playground",
     "/datasets": "Datasets",
     "/datasets?name=refunds": "Datasets",
     "/judges": "Judges",
@@ -47,6 +48,7 @@ NO_DATA = (
     "/gpu",
     "/registry",
     "/routes",
+    "/playground",
 )  # these speak of documents, whatever the time range
 
 

@@ -17,7 +17,7 @@ from tests.dashboards.hostile import MARK, hostile
 pytestmark = pytest.mark.clickhouse
 
 PATHS = (
-    "/", "/calls", "/sessions", "/users", "/cache", "/routes", "/scores", "/judges", "/rag", "/experiments", "/datasets",
+    "/", "/calls", "/sessions", "/users", "/cache", "/routes", "/scores", "/judges", "/rag", "/experiments", "/playground", "/datasets",
     "/spend", "/budgets", "/gpu", "/events", "/rules", "/registry",
 )  # fmt: skip
 

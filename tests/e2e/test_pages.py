@@ -52,6 +52,30 @@ def trace(stack: Stack) -> Iterator[str]:
         yield found
 
 
+def test_a_recorded_call_is_asked_again_in_the_playground(visit: Visit, stack: Stack, trace: str) -> None:
+    with ModelServer(answer="Two answers are better.") as server:
+        stack.apply(
+            ("upstream", "library-2", {"base_url": server.base_url, "allow_private": True}),
+            ("route", "library-too", {"targets": [{"upstream": "library-2", "model": "gpt-4o-mini"}]}),
+        )
+        page = visit.open(f"/traces/{trace}")
+        page.get_by_role("link", name="Replay").click()
+        page.wait_for_url("**/playground**")
+        visit.drawn()
+        assert page.get_by_label("Message, or a JSON list").input_value() == "What do <b>late</b> books cost?"
+        page.get_by_label("Message, or a JSON list").fill("What do books cost?")
+        page.get_by_label("Routes").first.fill("library-too")
+        page.get_by_role("option", name="library-too").click()
+        page.get_by_role("button", name="Run").click()
+        answers = page.locator(".side-by-side section.panel")
+        expect(answers).to_have_count(2)
+        expect(answers.filter(has_text="library-too")).to_contain_text("Two answers are better.")
+        answers.filter(has_text="library-too").get_by_role("link", name="open it").click()
+        page.wait_for_url("**/traces/**")
+    found = stack.rows_until(1, "SELECT purpose FROM spans WHERE route = 'library-too' AND billable")
+    assert found[0]["purpose"] == "playground"
+
+
 @pytest.fixture
 def visit(browser: Browser, stack: Stack) -> Iterator[Visit]:
     """A tab that signed in with the link that `up` printed."""

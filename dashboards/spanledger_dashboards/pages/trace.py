@@ -122,7 +122,20 @@ def _span(view: View, record: Mapping[str, Any], scores: Sequence[Mapping[str, A
         className="button",
         download=f"{record['span_id']}.json",
     )
-    head = html.Div([html.H2(line(record["name"], 100), id="span"), *about, raw], className="span-head")
+    again = (
+        [
+            html.A(
+                "Replay",
+                href=view.href("/playground", trace=str(record["trace_id"]), span=str(record["span_id"])),
+                className="button",
+            )
+        ]
+        if record["input"] and record["operation"] in ("chat", "generate_content", "text_completion")
+        else []
+    )
+    head = html.Div(
+        [html.H2(line(record["name"], 100), id="span"), *about, raw, *again], className="span-head"
+    )
     rendered = view.get("as") == "markdown"
     other = (
         link("Show as text", view.href(as_=None))
