@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextvars import Token
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from spanledger import propagation, runtime, semconv, snapshot
+from spanledger import propagation, runtime, semconv
 from spanledger.runtime import Runtime
+from spanledger.telling import Told, describe
 from spanledger.tracing.current import KEY, enter, leave, variable
-from spanledger.tracing.joined import INHERITED
-from spanledger.tracing.span import KINDS, MAX_ATTRIBUTES, LedgerSpan, frozen
+from spanledger.tracing.span import KINDS, MAX_ATTRIBUTES, LedgerSpan
 
 _SPAN_KINDS: Final = {number: kind for kind, number in KINDS.items()}
 INTERNAL, CLIENT = 1, 3
 MODEL_OPERATIONS: Final = ("chat", "text_completion", "generate_content", "embeddings")
-_USAGE: Final = {
-    "input_tokens": semconv.INPUT_TOKENS,
-    "output_tokens": semconv.OUTPUT_TOKENS,
-    "cache_read_tokens": semconv.CACHE_READ_TOKENS,
-    "cache_write_tokens": semconv.CACHE_WRITE_TOKENS,
-    "reasoning_tokens": semconv.REASONING_TOKENS,
-}
 
 
 def begin(rt: Runtime, name: str, kind: int = INTERNAL, start_time: int | None = None) -> trace.Span:
@@ -50,120 +43,52 @@ def fail(span: trace.Span, error: BaseException) -> None:
         span.set_status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}")
 
 
-def put(span: trace.Span, facts: dict[str, Any]) -> None:
-    """Set attributes made by `describe`, and hand down what every child must know."""
-    if type(span) is not LedgerSpan or len(span.attributes) + len(facts) > MAX_ATTRIBUTES:
+def tell(span: trace.Span, told: Mapping[str, Any]) -> None:
+    """Set what `spanledger.update` was told, and hand down what every span below must know.
+
+    Raises:
+        TypeError: a name that is not known.
+    """
+    handed: dict[str, Any] = {}
+    if type(span) is LedgerSpan:
+        if not span.open:
+            return
+        describe(told, span.attributes, handed)
+    else:
+        facts: dict[str, Any] = {}
+        describe(told, facts, handed)
         span.set_attributes(facts)
-    elif span.open:
-        span.attributes.update(facts)
-    if not _HANDED.isdisjoint(facts):
-        hand_down(span, {name: value for name, value in facts.items() if name in _HANDED})
+    if handed:
+        hand_down(span, handed)
+    elif type(span) is LedgerSpan and len(span.attributes) > MAX_ATTRIBUTES:
+        span.cut_attributes()
 
 
 def hand_down(span: trace.Span, facts: dict[str, Any]) -> None:
     """Set attributes that each span below, started from now on, carries as well."""
     if type(span) is LedgerSpan:
-        if not span.open:
-            return
         span.attributes.update(facts)
         inherited = span.inherited
         span.inherited = {**inherited, **facts} if inherited else facts
+        if len(span.attributes) > MAX_ATTRIBUTES:
+            span.cut_attributes()
     else:
         span.set_attributes(facts)
-
-
-def describe(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The span attributes for what `spanledger.update` was given; None values are left out.
-
-    Raises:
-        TypeError: a name that is not known.
-    """
-    facts: dict[str, Any] = {}
-    for name, value in given.items():
-        if value is None:
-            continue
-        known = _KNOWN.get(name)
-        if isinstance(known, str):
-            facts[known] = value if type(value) is str else str(value)
-        elif known is not None:
-            known(facts, value)
-        else:
-            names = ", ".join(sorted(_KNOWN))
-            raise TypeError(f"{name!r} is nothing a span can be told; known are: {names}")
-    return facts
-
-
-def _tags(facts: dict[str, Any], value: str | Iterable[str]) -> None:
-    facts[semconv.TAGS] = (value,) if isinstance(value, str) else tuple(map(str, value))
-
-
-def _metadata(facts: dict[str, Any], value: Mapping[str, object]) -> None:
-    for key, item in value.items():
-        if item is not None:
-            facts[f"{semconv.METADATA}.{key}"] = item if type(item) in _SCALARS else snapshot.dumps(item)
-
-
-def _usage(facts: dict[str, Any], value: Mapping[str, int]) -> None:
-    for key, count in value.items():
-        facts[_USAGE.get(key, key)] = count
-
-
-def _documents(facts: dict[str, Any], value: Iterable[Mapping[str, object]]) -> None:
-    facts[semconv.RETRIEVAL_DOCUMENTS] = snapshot.dumps(list(value))
-
-
-def _attributes(facts: dict[str, Any], value: Mapping[str, Any]) -> None:
-    for key, item in value.items():
-        facts[key] = item if type(item) in _SCALARS else frozen(item)
-
-
-_SCALARS: Final = frozenset((str, int, float, bool))
-_HANDED: Final = frozenset(INHERITED)
-
-
-def _json(attribute: str) -> Callable[[dict[str, Any], Any], None]:
-    def put_json(facts: dict[str, Any], value: object) -> None:
-        facts[attribute] = snapshot.dumps(value)
-
-    return put_json
-
-
-_KNOWN: Final[dict[str, str | Callable[[dict[str, Any], Any], None]]] = {
-    "user_id": semconv.USER_ID,
-    "session_id": semconv.SESSION_ID,
-    "customer_id": semconv.CUSTOMER_ID,
-    "feature": semconv.FEATURE,
-    "team": semconv.TEAM,
-    "purpose": semconv.PURPOSE,
-    "experiment": semconv.EXPERIMENT,
-    "operation": semconv.OPERATION,
-    "provider": semconv.PROVIDER,
-    "model": semconv.REQUEST_MODEL,
-    "response_model": semconv.RESPONSE_MODEL,
-    "tool": semconv.TOOL_NAME,
-    "agent": semconv.AGENT_NAME,
-    "tags": _tags,
-    "metadata": _metadata,
-    "usage": _usage,
-    "attributes": _attributes,
-    "input": _json(semconv.INPUT),
-    "output": _json(semconv.OUTPUT),
-    "input_messages": _json(semconv.INPUT_MESSAGES),
-    "output_messages": _json(semconv.OUTPUT_MESSAGES),
-    "documents": _documents,
-}
 
 
 class ActiveSpan:
     """What ``with spanledger.span(...) as s`` gives: the open span and what may be told about it."""
 
-    __slots__ = ("_facts", "_kind", "_name", "_runtime", "_span", "_token")
+    __slots__ = ("_facts", "_handed", "_kind", "_name", "_runtime", "_span", "_token")
 
-    def __init__(self, rt: Runtime, name: str, kind: int, facts: dict[str, Any]) -> None:
+    def __init__(
+        self, rt: Runtime, name: str, kind: int, facts: dict[str, Any], handed: dict[str, Any]
+    ) -> None:
         self._runtime = rt
         self._name = name
         self._kind = kind
         self._facts = facts
+        self._handed = handed
         self._span: trace.Span = trace.INVALID_SPAN
         self._token: Token[Context] | None = None
 
@@ -171,7 +96,9 @@ class ActiveSpan:
         """Starts the span and makes it current."""
         if self._runtime.enabled:
             self._span = span = begin(self._runtime, self._name, self._kind)
-            put(span, self._facts)
+            span.set_attributes(self._facts)
+            if self._handed:
+                hand_down(span, dict(self._handed))
             self._token = enter(span)
         return self
 
@@ -217,9 +144,9 @@ class ActiveSpan:
         """The span as OpenTelemetry knows it."""
         return self._span
 
-    def update(self, **facts: Any) -> None:
+    def update(self, **told: Unpack[Told]) -> None:
         """As `spanledger.update`, for this span."""
-        put(self._span, describe(facts))
+        tell(self._span, told)
 
     def score(self, name: str, value: float | bool | str, comment: str = "") -> None:
         """As `spanledger.score`, for this span."""
@@ -252,8 +179,11 @@ def traceparent_of(span: trace.Span) -> str:
     )
 
 
-def open_span(name: str, kind: str, facts: dict[str, Any]) -> ActiveSpan:
+def open_span(name: str, kind: str, told: Mapping[str, Any]) -> ActiveSpan:
     """A context manager for one span of the process's runtime."""
     from spanledger.otlp import KINDS as NUMBERS
 
-    return ActiveSpan(runtime.current(), name, NUMBERS[kind], facts)
+    facts: dict[str, Any] = {}
+    handed: dict[str, Any] = {}
+    describe(told, facts, handed)
+    return ActiveSpan(runtime.current(), name, NUMBERS[kind], facts, handed)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextvars import Token
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from spanledger import active, runtime, semconv
-from spanledger.snapshot import dumps
+from spanledger import active, runtime
+from spanledger.semconv import INPUT, OUTPUT
+from spanledger.snapshot import dumps, encoded
 from spanledger.tracing.current import KEY, enter, leave, variable
 from spanledger.tracing.span import LedgerSpan
 
@@ -22,13 +23,24 @@ logger = logging.getLogger("spanledger")
 _ITEMS: Final = 10_000  # of a generator; later ones are counted
 
 
-class How(NamedTuple):
+class How:
     """How one function is recorded."""
 
-    name: str
-    facts: dict[str, Any]
-    arguments: Callable[[tuple[Any, ...], dict[str, Any]], object] | None
-    result: bool
+    __slots__ = ("arguments", "facts", "handed", "name", "result")
+
+    def __init__(
+        self,
+        name: str,
+        facts: dict[str, Any],
+        handed: dict[str, Any],
+        arguments: Callable[[tuple[Any, ...], dict[str, Any]], object] | None,
+        result: bool,
+    ) -> None:
+        self.name = name
+        self.facts = facts
+        self.handed = handed or None
+        self.arguments = arguments
+        self.result = result
 
 
 def start(how: How, args: tuple[Any, ...], kwargs: dict[str, Any]) -> trace.Span | None:
@@ -36,10 +48,12 @@ def start(how: How, args: tuple[Any, ...], kwargs: dict[str, Any]) -> trace.Span
     try:
         rt = runtime.active or runtime.current()
         ledger = rt.ledger
-        if ledger is not None and not ledger.provider.processors:
+        if ledger is not None and not ledger.provider.is_watched:
             span = ledger.begin(how.name, 1, variable.get().get(KEY), None, how.facts)
+            if how.handed is not None:
+                active.hand_down(span, how.handed)
             if how.arguments is not None and rt.content:
-                span.attributes[semconv.INPUT] = dumps(how.arguments(args, kwargs))
+                span.attributes[INPUT] = encoded(how.arguments(args, kwargs))
             return span
         return _start_elsewhere(rt, how, args, kwargs)
     except Exception:  # the SDK's public face: tracing must not break its caller
@@ -54,9 +68,11 @@ def _start_elsewhere(
     if not rt.enabled:
         return None
     span = active.begin(rt, how.name)
-    active.put(span, how.facts)
+    span.set_attributes(how.facts)
+    if how.handed is not None:
+        active.hand_down(span, how.handed)
     if how.arguments is not None and rt.content:
-        span.set_attribute(semconv.INPUT, dumps(how.arguments(args, kwargs)))
+        span.set_attribute(INPUT, dumps(how.arguments(args, kwargs)))
     return span
 
 
@@ -65,9 +81,9 @@ def done(span: trace.Span, how: How, result: object) -> None:
     try:
         if how.result and result is not None and (runtime.active or runtime.current()).content:
             if type(span) is LedgerSpan:
-                span.attributes[semconv.OUTPUT] = dumps(result)
+                span.attributes[OUTPUT] = encoded(result)
             else:
-                span.set_attribute(semconv.OUTPUT, dumps(result))
+                span.set_attribute(OUTPUT, dumps(result))
         span.end()
     except Exception:  # the SDK's public face
         logger.debug("a span was not finished", exc_info=True)
@@ -126,8 +142,8 @@ class StreamCall:
             return
         items = self.items
         if items and value is None and all(isinstance(item, str) for item in items):
-            span.set_attribute(semconv.OUTPUT, dumps("".join(map(str, items))))
+            span.set_attribute(OUTPUT, dumps("".join(map(str, items))))
         elif items or value is not None:
-            span.set_attribute(semconv.OUTPUT, dumps(items if value is None else [*items, value]))
+            span.set_attribute(OUTPUT, dumps(items if value is None else [*items, value]))
         if self.count > _ITEMS:
             span.set_attribute("spanledger.items", self.count)

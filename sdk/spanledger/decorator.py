@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, Final, TypeVar, cast, overload
+from typing import Any, Final, NamedTuple, TypeVar, Unpack, cast, overload
 
-from spanledger import active
+from opentelemetry.context import Context
+
 from spanledger.calls import How, StreamCall, done, failed, start
-from spanledger.tracing.current import enter, leave
+from spanledger.telling import About, describe
+from spanledger.tracing.current import KEY, enter, leave, variable
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK: Final = "__spanledger_observed__"
@@ -24,7 +26,7 @@ def observe(
     operation: str = "",
     record_arguments: bool = True,
     record_result: bool = True,
-    **facts: Any,
+    **told: Unpack[About],
 ) -> Callable[[F], F]: ...
 def observe(
     function: Any = None,
@@ -34,7 +36,7 @@ def observe(
     operation: str = "",
     record_arguments: bool = True,
     record_result: bool = True,
-    **facts: Any,
+    **told: Unpack[About],
 ) -> Any:
     """Make every call of a function a span: arguments, result or exception, and time.
 
@@ -48,7 +50,7 @@ def observe(
         operation: ``gen_ai.operation.name``, for example ``chat``, ``retrieval`` or ``execute_tool``.
         record_arguments: Whether the arguments are recorded.
         record_result: Whether the result is recorded.
-        facts: What `spanledger.update` takes, set on every call.
+        told: What `spanledger.update` takes, set on every call.
 
     >>> @observe(operation="execute_tool", record_result=False)
     ... def add(a: int, b: int) -> int:
@@ -57,27 +59,41 @@ def observe(
     'add'
     """
     if function is not None:
-        return _decorate(function, "", {}, True, True)
-    described = active.describe({"operation": operation or None, **facts})
+        return _decorate(function, Asked())
+    facts: dict[str, Any] = {}
+    handed: dict[str, Any] = {}
+    describe({"operation": operation or None, **told}, facts, handed)
+    asked = Asked(name, facts, handed, record_arguments, record_result)
 
     def decorate(target: Any) -> Any:
-        return _decorate(target, name, described, record_arguments, record_result)
+        return _decorate(target, asked)
 
     return decorate
 
 
-def _decorate(function: Any, name: str, facts: dict[str, Any], arguments: bool, result: bool) -> Any:
+class Asked(NamedTuple):
+    """What `observe` was asked for."""
+
+    name: str = ""
+    facts: dict[str, Any] = {}  # noqa: RUF012  never changed
+    handed: dict[str, Any] = {}  # noqa: RUF012
+    arguments: bool = True
+    result: bool = True
+
+
+def _decorate(function: Any, asked: Asked) -> Any:
     if isinstance(function, staticmethod | classmethod):
         kind: Any = staticmethod if isinstance(function, staticmethod) else classmethod
-        return kind(_decorate(cast(Any, function).__func__, name, facts, arguments, result))
-    if not callable(function):
-        raise TypeError(f"observe() decorates functions, not {type(function).__name__}")
-    if getattr(function, _MARK, False):
+        return kind(_decorate(cast(Any, function).__func__, asked))
+    if not callable(function) or isinstance(function, type):
+        what = f"the class {function.__name__}" if isinstance(function, type) else type(function).__name__
+        raise TypeError(f"observe() decorates functions and methods, not {what}")
+    if getattr(function, _MARK, None) is function:
         return function
-    label = name or getattr(function, "__qualname__", type(function).__name__).replace("<locals>.", "")
-    how = How(label, facts, _argument_reader(function) if arguments else None, result)
-    wrapper = _wrapper(function, how)
-    setattr(wrapper, _MARK, True)
+    label = asked.name or getattr(function, "__qualname__", type(function).__name__).replace("<locals>.", "")
+    reader = _argument_reader(function) if asked.arguments else None
+    wrapper = _wrapper(function, How(label, asked.facts, asked.handed, reader, asked.result))
+    setattr(wrapper, _MARK, wrapper)  # itself: a decorator of somebody else's copies marks along
     return wrapper
 
 
@@ -95,28 +111,39 @@ def _argument_reader(function: Callable[..., Any]) -> Callable[[tuple[Any, ...],
     skip = 1 if names[:1] in (("self",), ("cls",)) else 0
     names = names[skip:]
 
-    count = len(names)
-
     def read(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-        if not kwargs and not skip and len(args) == count:  # the usual call, the short way
-            return dict(zip(names, args, strict=True))
         given = args[skip:] if skip else args
-        facts = dict(zip(names, given, strict=False))
+        facts = dict(zip(names, given))  # noqa: B905  strict= takes longer than the rest
         if len(given) > len(names):
             facts[rest] = given[len(names) :]
         if kwargs:
             facts |= kwargs
         return usual | facts if usual else facts
 
-    return read
+    if len(names) != 1 or skip or usual or rest != "*args":
+        return read
+    (name,) = names
+
+    def read_one(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        return {name: args[0]} if len(args) == 1 and not kwargs else read(args, kwargs)
+
+    return read_one
+
+
+def _code_of(function: Any) -> Any:
+    """What tells of which kind a function is: of an object that can be called, its ``__call__``."""
+    if inspect.isroutine(function) or isinstance(function, functools.partial):
+        return cast(Any, function)
+    return type(function).__call__
 
 
 def _wrapper(function: Callable[..., Any], how: How) -> Callable[..., Any]:
-    if inspect.isasyncgenfunction(function):
+    code = _code_of(function)
+    if inspect.isasyncgenfunction(code):
         return _async_generator(function, how)
-    if inspect.isgeneratorfunction(function):
+    if inspect.isgeneratorfunction(code):
         return _generator(function, how)
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(code):
 
         @functools.wraps(function)
         async def coroutine(*args: Any, **kwargs: Any) -> Any:
@@ -141,7 +168,7 @@ def _wrapper(function: Callable[..., Any], how: How) -> Callable[..., Any]:
         span = start(how, args, kwargs)
         if span is None:
             return function(*args, **kwargs)
-        token = enter(span)
+        token = variable.set(Context({**variable.get(), KEY: span}))  # `enter`, without a call
         try:
             result = function(*args, **kwargs)
         except BaseException as error:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from opentelemetry import trace
 
 from spanledger import active, runtime, semconv
-from spanledger.active import ActiveSpan
+from spanledger.active import ActiveSpan, tell
 from spanledger.privacy import Mask
 from spanledger.recorder import Counters
-from spanledger.semconv import CUSTOMER_ID, FEATURE, SESSION_ID, TAGS, TEAM, USER_ID
 from spanledger.settings import load
+from spanledger.telling import About, Told
 from spanledger.tracing.current import KEY, variable
 from spanledger.tracing.span import LedgerSpan
 
@@ -75,74 +75,44 @@ def init(
     runtime.start(settings, mask=mask)
 
 
-def span(name: str, *, operation: str = "", kind: str = "internal", **facts: Any) -> ActiveSpan:
+def span(name: str, *, operation: str = "", kind: str = "internal", **told: Unpack[About]) -> ActiveSpan:
     """A span around a block of code, for ``with`` and ``async with``; takes what `update` takes.
 
     >>> with span("retrieve", operation="retrieval") as s:
     ...     s.update(documents=[{"id": "a", "content": "text", "score": 0.5}])
     """
-    return active.open_span(name, kind, active.describe({"operation": operation or None, **facts}))
+    return active.open_span(name, kind, {"operation": operation or None, **told})
 
 
-def update(
-    *,
-    user_id: str | None = None,
-    session_id: str | None = None,
-    customer_id: str | None = None,
-    feature: str | None = None,
-    team: str | None = None,
-    tags: Iterable[str] | None = None,
-    metadata: Mapping[str, object] | None = None,
-    **more: Any,
-) -> None:
-    """Say more about the current span.
+def update(**told: Unpack[Told]) -> None:
+    """Say more about the current span. None says nothing; without a current span nothing happens.
 
-    ``user_id``, ``session_id``, ``customer_id``, ``feature``, ``team``, ``tags``, ``purpose`` and
-    ``experiment`` are handed down to every span below that starts afterwards, so that each model call knows
-    for whom it was made. Without a current span nothing happens.
+    The first seven are handed down to every span below that starts afterwards, so that each model call knows for
+    whom it was made.
 
     Args:
-        user_id: The end user.
-        session_id: The conversation.
-        customer_id: Who is billed for it.
-        feature: The part of the application.
-        team: The team that pays, when not the process's.
-        tags: Free words.
-        metadata: Names and values; each becomes ``spanledger.metadata.<name>``.
-        more: ``input``, ``output`` (any value), ``documents`` (retrieved sources: ``id``, ``content``,
-            ``score``, ``source``, ``updated_at``), ``operation``, ``provider``, ``model``, ``response_model``,
-            ``input_messages``, ``output_messages``, ``usage`` (``input_tokens``, ``output_tokens``,
-            ``cache_read_tokens``, ``cache_write_tokens``, ``reasoning_tokens``; totals include their parts),
-            ``tool``, ``agent``, ``purpose``, ``experiment``, ``attributes`` (any OpenTelemetry attributes).
+        told: By name:
+
+            - ``user_id``: the end user; ``session_id``: the conversation; ``customer_id``: who is billed for it;
+              ``feature``: the part of the application; ``team``: the team that pays, when not the process's;
+              ``tags``: free words; ``purpose``, ``experiment``.
+            - ``metadata``: names and values; each becomes ``spanledger.metadata.<name>``.
+            - ``input``, ``output``: any value; ``input_messages``, ``output_messages``: a conversation.
+            - ``documents``: retrieved sources (``id``, ``content``, ``score``, ``source``, ``updated_at``).
+            - ``operation``, ``provider``, ``model``, ``response_model``, ``tool``, ``agent``.
+            - ``usage``: ``input_tokens``, ``output_tokens``, ``cache_read_tokens``, ``cache_write_tokens``,
+              ``reasoning_tokens``; totals include their parts.
+            - ``attributes``: any OpenTelemetry attributes.
 
     Raises:
         TypeError: an argument that is none of these.
+
+    >>> with span("answer"):
+    ...     update(user_id="u1", session_id="s1", tags=["beta"], metadata={"plan": "pro"})
     """
-    span = _recording()
-    if span is None:
-        return
-    who: dict[str, Any] = {}
-    for name, value in (
-        (USER_ID, user_id), (SESSION_ID, session_id), (CUSTOMER_ID, customer_id), (FEATURE, feature), (TEAM, team),
-    ):  # fmt: skip
-        if value is not None:
-            who[name] = value
-    if tags is not None:
-        who[TAGS] = (tags,) if isinstance(tags, str) else tuple(tags)
-    if metadata is not None:
-        more["metadata"] = metadata
-    if who:
-        active.hand_down(span, who)
-    if more:
-        active.put(span, active.describe(more))
-
-
-def _recording() -> trace.Span | None:
-    """The current span if it takes anything."""
     span = variable.get().get(KEY)
-    if type(span) is LedgerSpan:
-        return span
-    return span if isinstance(span, trace.Span) and span.is_recording() else None
+    if type(span) is LedgerSpan or (isinstance(span, trace.Span) and span.is_recording()):
+        tell(span, told)
 
 
 def score(name: str, value: float | bool | str, comment: str = "") -> None:

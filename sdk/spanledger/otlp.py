@@ -3,20 +3,22 @@
 Building the official protobuf objects costs eight times as much. The field numbers are those of
 opentelemetry-proto 1.x (trace.proto, common.proto, resource.proto); a test parses what leaves here
 with the official classes. Records are protobuf fields, so a concatenation of records is a valid message.
+
+The shipper process loads this module: at import it needs ``struct`` and nothing else.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
 
-AttributeValue = str | bool | int | float | bytes | Sequence[object] | Mapping[str, object] | None
-Attributes = Mapping[str, AttributeValue]
-Event = tuple[str, int, Attributes]
-"""Name, time in ns, attributes."""
-Link = tuple[bytes, bytes, Attributes, str, int]
-"""Trace id, span id, attributes, trace state, flags."""
+from spanledger.semconv import JSON_TEXTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from spanledger.span_facts import Attributes, AttributeValue, Event, Link, SpanFacts
 
 KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 STATUS_UNSET, STATUS_OK, STATUS_ERROR = 0, 1, 2
@@ -28,8 +30,6 @@ _U64 = struct.Struct("<Q").pack
 _F64 = struct.Struct("<d").pack
 _U32 = struct.Struct("<I").pack
 _TIMES = struct.Struct("<BQBQ").pack
-_BYTES_TYPES = (bytes, bytearray)
-_LIST_TYPES = (Sequence, set, frozenset)
 
 
 class _Lengths(dict[int, bytes]):
@@ -42,45 +42,39 @@ class _Lengths(dict[int, bytes]):
         return encoded
 
 
+class _Memo(dict[str, "dict[Any, bytes]"]):
+    """Whole attribute fields, by name and then by value: most of a span's attributes were on the last one too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __missing__(self, key: str) -> dict[Any, bytes]:
+        self._grow()
+        found = self[key] = {}
+        return found
+
+    def remember(self, key: str, value: object) -> bytes:
+        encoded = field(0x4A, _key_value(key, value))
+        if len(encoded) < 256:
+            self._grow()
+            self[key][value] = encoded
+        return encoded
+
+    def _grow(self) -> None:
+        if self.count >= _MEMO_SIZE:
+            self.clear()
+            self.count = 0
+        self.count += 1
+
+
 _LENGTH = _Lengths()
 _SAMPLED = b"\x85\x01\x01\0\0\0"
 _KIND = [b"\x30" + kind for kind in _BYTE[:6]]
 NOTHING_DROPPED = (0, 0, 0)
 _keys: dict[str, bytes] = {}
 _names: dict[str, bytes] = {}
-# Fields of repeated attributes, by key and value. One dict a type: True, 1 and 1.0 are equal as keys.
-_texts: dict[tuple[str, str], bytes] = {}
-_numbers: dict[tuple[str, int], bytes] = {}
-_lists: dict[tuple[str, tuple[str, ...]], bytes] = {}
-
-
-class SpanFacts(Protocol):
-    """What the encoder reads of a finished span. Ids are bytes, times ns, ``scope`` is `scope()`'s answer."""
-
-    trace_id: bytes
-    span_id: bytes
-    parent_span_id: bytes
-    name: str
-    kind: int
-    start_time: int
-    end_time: int
-    attributes: dict[str, AttributeValue]
-    status_code: int
-    status_message: str
-    trace_state: str
-    flags: int
-    scope: bytes
-    dropped: tuple[int, int, int]
-
-    @property
-    def events(self) -> Sequence[Event]:
-        """What happened meanwhile."""
-        ...
-
-    @property
-    def links(self) -> Sequence[Link]:
-        """Which other spans it belongs to."""
-        ...
+_texts, _numbers, _lists = _Memo(), _Memo(), _Memo()  # one a type: True, 1 and 1.0 are equal as keys
 
 
 def varint(value: int) -> bytes:
@@ -108,7 +102,7 @@ def text(value: str) -> bytes:
         return value.encode("utf-8", "replace")
 
 
-def _any_value(value: object) -> bytes:
+def _any_value(value: Any) -> bytes:
     if isinstance(value, str):
         return field(0x0A, text(value))
     if isinstance(value, bool):
@@ -117,14 +111,29 @@ def _any_value(value: object) -> bytes:
         return b"\x18" + varint(value) if -(1 << 63) <= value < 1 << 63 else field(0x0A, str(value).encode())
     if isinstance(value, float):
         return b"\x21" + _F64(value)
-    if isinstance(value, _BYTES_TYPES):
+    if isinstance(value, (bytes, bytearray)):
         return field(0x3A, bytes(value))
+    return b"" if value is None else _nested(value)
+
+
+def _nested(value: Any) -> bytes:
+    if isinstance(value, dict):
+        return _pairs(value)  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return _items(value)  # pyright: ignore[reportUnknownArgumentType]
+    from collections.abc import Mapping, Sequence
+
     if isinstance(value, Mapping):
-        pairs = cast(Mapping[object, object], value)
-        return field(0x32, b"".join(field(0x0A, _key_value(str(k), v)) for k, v in pairs.items()))
-    if isinstance(value, _LIST_TYPES):
-        return field(0x2A, b"".join(field(0x0A, _any_value(item)) for item in cast(Sequence[object], value)))
-    return b"" if value is None else field(0x0A, text(str(value)))
+        return _pairs(value)  # pyright: ignore[reportUnknownArgumentType]
+    return _items(value) if isinstance(value, Sequence) else field(0x0A, text(str(value)))  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _pairs(value: Mapping[object, object]) -> bytes:
+    return field(0x32, b"".join([field(0x0A, _key_value(str(k), v)) for k, v in value.items()]))
+
+
+def _items(value: Iterable[object]) -> bytes:
+    return field(0x2A, b"".join([field(0x0A, _any_value(item)) for item in value]))
 
 
 def _key(key: str) -> bytes:
@@ -143,44 +152,46 @@ def attributes(pairs: Mapping[str, object], tag: int) -> bytes:
     return b"".join([field(tag, _key_value(key, value)) for key, value in pairs.items()])
 
 
-def _span_attributes(pairs: Mapping[str, object], out: list[bytes]) -> None:
+def _span_attributes(pairs: Mapping[str, Any], out: list[bytes]) -> None:
     """The hot path: what repeats from span to span is looked up, long texts are only framed."""
-    add, lengths = out.append, _LENGTH
+    add, texts, numbers = out.append, _texts, _numbers
     for key, value in pairs.items():
-        kind = type(value)
+        kind = type(value)  # pyright: ignore[reportUnknownVariableType]
         if kind is str:
-            if len(cast(str, value)) <= _MEMO_VALUE:
-                add(_texts.get((key, cast(str, value))) or _remember(_texts, key, value))
-                continue
-            raw = text(cast(str, value))
-            size = len(raw)
-            name = _keys.get(key) or _key(key)
-            inner = lengths[size]
-            middle = size + 1 + len(inner)
-            framed = lengths[middle]
-            total = len(name) + 1 + len(framed) + middle
-            out += (b"\x4a", lengths[total], name, b"\x12", framed, b"\x0a", inner, raw)
+            if len(value) <= _MEMO_VALUE:
+                add(texts[key].get(value) or texts.remember(key, value))
+            else:
+                _long_text(key, text(value), out)
         elif kind is int:
-            add(_numbers.get((key, cast(int, value))) or _remember(_numbers, key, value))
+            add(numbers[key].get(value) or numbers.remember(key, value))
+        elif kind is bytes and key in JSON_TEXTS:
+            _long_text(key, value if value.isascii() else text(value.decode("utf-8", "replace")), out)
         elif kind is tuple:
-            add(_lists.get((key, cast(Any, value))) or _list(key, cast(tuple[object, ...], value)))
+            add(_list(key, value))
+        elif kind is float:
+            name = _keys.get(key) or _key(key)
+            out += (b"\x4a", _LENGTH[len(name) + 11], name, b"\x12\x09\x21", _F64(value))
         else:
             add(field(0x4A, _key_value(key, value)))
 
 
-def _list(key: str, value: tuple[object, ...]) -> bytes:
-    if all(type(item) is str for item in value) and len(value) <= 8:
-        return _remember(_lists, key, value)
-    return field(0x4A, _key_value(key, value))
+def _long_text(key: str, raw: bytes, out: list[bytes]) -> None:
+    lengths, size = _LENGTH, len(raw)
+    name = _keys.get(key) or _key(key)
+    inner = lengths[size]
+    middle = size + 1 + len(inner)
+    framed = lengths[middle]
+    whole = lengths[len(name) + 1 + len(framed) + middle]
+    out += (b"\x4a", whole, name, b"\x12", framed, b"\x0a", inner, raw)
 
 
-def _remember(memo: dict[Any, bytes], key: str, value: object) -> bytes:
-    encoded = field(0x4A, _key_value(key, value))
-    if len(encoded) < 256:
-        if len(memo) >= _MEMO_SIZE:
-            memo.clear()
-        memo[(key, value)] = encoded
-    return encoded
+def _list(key: str, value: tuple[Any, ...]) -> bytes:
+    for item in value:
+        if type(item) is not str:
+            return field(0x4A, _key_value(key, value))
+    if len(value) > 8:
+        return field(0x4A, _key_value(key, value))
+    return _lists[key].get(value) or _lists.remember(key, value)
 
 
 def scope(name: str, version: str = "", pairs: Attributes | None = None) -> bytes:
@@ -194,9 +205,14 @@ def resource(pairs: Attributes) -> bytes:
     return field(0x0A, attributes(pairs, 0x0A))
 
 
+def request_head(resource_field: bytes, size: int) -> bytes:
+    """What precedes ``size`` bytes of records of one resource in an ExportTraceServiceRequest."""
+    return b"\x0a" + _LENGTH[len(resource_field) + size] + resource_field
+
+
 def request(resource_field: bytes, records: bytes) -> bytes:
     """An ExportTraceServiceRequest of one resource and its records."""
-    return b"\x0a" + _LENGTH[len(resource_field) + len(records)] + resource_field + records
+    return request_head(resource_field, len(records)) + records
 
 
 def _event(event: Event) -> bytes:
@@ -211,36 +227,63 @@ def _link(link: Link) -> bytes:
     return field(0x6A, body + b"\x35" + _U32(flags))
 
 
-def record(span: SpanFacts, extra: bytes = b"") -> bytes:
-    """One span as a ``scope_spans`` field; ``extra`` holds attribute fields that every span carries."""
-    start, end = span.start_time, span.end_time
+def record(span: SpanFacts) -> bytes:
+    """One span as a ``scope_spans`` field."""
+    out: list[bytes] = []
+    encode(
+        out, span.trace_id, span.span_id, span.parent_span_id, span.name, span.kind, span.start_time,
+        span.end_time, span.attributes, span.events, span.links, span.status_code, span.status_message,
+        span.trace_state, span.flags, span.scope, span.dropped,
+    )  # fmt: skip
+    return b"".join(out)
+
+
+def encode(
+    out: list[bytes],
+    trace_id: bytes,
+    span_id: bytes,
+    parent_span_id: bytes,
+    name: str,
+    kind: int,
+    start: int,
+    end: int,
+    pairs: Mapping[str, AttributeValue],
+    events: Sequence[Event],
+    links: Sequence[Link],
+    status_code: int,
+    status_message: str,
+    trace_state: str,
+    flags: int,
+    head: bytes,
+    dropped: tuple[int, int, int],
+) -> int:
+    """Append a span's ``scope_spans`` field in parts, which are joined once a request; its length in bytes.
+
+    The arguments are those of `SpanFacts`, in the order in which the journal keeps them.
+    """
     if start < 0 or end < start:  # a clock that was set back
         start = max(start, 0)
         end = max(end, start)
-    parts = [b"\x0a\x10", span.trace_id, b"\x12\x08", span.span_id]
-    if span.trace_state:
-        parts.append(field(0x1A, span.trace_state.encode()))
-    if span.parent_span_id:
-        parts += (b"\x22\x08", span.parent_span_id)
-    name = span.name
-    parts += (
-        _names.get(name) or _name(name),
-        _KIND[span.kind],
-        _TIMES(0x39, start, 0x41, end),
-    )
-    _span_attributes(span.attributes, parts)
-    parts.append(extra)
-    if span.events or span.links or span.dropped != NOTHING_DROPPED:
-        parts.append(_rare(span))
-    if span.status_code or span.status_message:
-        message = field(0x12, text(span.status_message)) if span.status_message else b""
-        parts.append(field(0x7A, message + b"\x18" + _BYTE[span.status_code]))
-    parts.append(_SAMPLED if span.flags == 1 else b"\x85\x01" + _U32(span.flags))
+    parts = [b"\x0a\x10", trace_id, b"\x12\x08", span_id]
+    if trace_state:
+        parts.append(field(0x1A, trace_state.encode()))
+    if parent_span_id:
+        parts += (b"\x22\x08", parent_span_id)
+    parts += (_names.get(name) or _name(name), _KIND[kind], _TIMES(0x39, start, 0x41, end))
+    _span_attributes(pairs, parts)
+    if events or links or dropped != NOTHING_DROPPED:
+        parts.append(_rare(events, links, dropped))
+    if status_code or status_message:
+        message = field(0x12, text(status_message)) if status_message else b""
+        parts.append(field(0x7A, message + b"\x18" + _BYTE[status_code]))
+    parts.append(_SAMPLED if flags == 1 else b"\x85\x01" + _U32(flags))
     size = sum(map(len, parts))
     inner = _LENGTH[size]
-    head = span.scope
-    outer = _LENGTH[len(head) + 1 + len(inner) + size]
-    return b"".join((b"\x12", outer, head, b"\x12", inner, *parts))
+    size += len(head) + 1 + len(inner)
+    outer = _LENGTH[size]
+    out += (b"\x12", outer, head, b"\x12", inner)
+    out += parts
+    return size + 1 + len(outer)
 
 
 def _name(name: str) -> bytes:
@@ -250,10 +293,10 @@ def _name(name: str) -> bytes:
     return encoded
 
 
-def _rare(span: SpanFacts) -> bytes:
-    dropped_attributes, dropped_events, dropped_links = span.dropped
-    parts = [_event(event) for event in span.events]
-    parts += [_link(link) for link in span.links]
+def _rare(events: Sequence[Event], links: Sequence[Link], dropped: tuple[int, int, int]) -> bytes:
+    dropped_attributes, dropped_events, dropped_links = dropped
+    parts = [_event(event) for event in events]
+    parts += [_link(link) for link in links]
     for tag, count in ((b"\x50", dropped_attributes), (b"\x60", dropped_events), (b"\x70", dropped_links)):
         if count:
             parts.append(tag + varint(count))

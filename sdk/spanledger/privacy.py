@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from spanledger import otlp, redaction, semconv
-from spanledger.otlp import AttributeValue, SpanFacts
+from spanledger import redaction, semconv, snapshot
 from spanledger.settings import Settings
+from spanledger.span_facts import AttributeValue, Event, SpanFacts
 
 logger = logging.getLogger("spanledger")
 Mask = Callable[[str], str]
@@ -62,15 +62,13 @@ class Privacy:
         self._strict(span)
 
     def _strict(self, span: SpanFacts) -> None:
-        facts = span.attributes
+        facts = snapshot.decoded(span.attributes)
         if self._capture == "none":
             facts = {name: value for name, value in facts.items() if name in _BARE}
             _replace_events(span, [])
             span.status_message = ""
         elif self._capture == "metadata":
             facts = {name: value for name, value in facts.items() if not is_content(name)}
-        else:
-            facts = dict(facts)
         if self._mask is not None or self._redact is not None:
             facts = self._clean(facts)
             span.status_message = self._text(span.status_message)[0]
@@ -115,6 +113,6 @@ class Privacy:
         return self._redact(value) if self._redact is not None and value else (value, 0)
 
 
-def _replace_events(span: SpanFacts, events: list[otlp.Event]) -> None:
+def _replace_events(span: SpanFacts, events: list[Event]) -> None:
     if span.events:
         span.events = events  # pyright: ignore[reportAttributeAccessIssue]  # read-only for the encoder alone

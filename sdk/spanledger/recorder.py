@@ -13,17 +13,19 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spanledger import otlp, resource, semconv, trimming
 from spanledger.journal import process, writer
 from spanledger.journal.frames import FinishedSpan, pack
 from spanledger.journal.memory import MemoryStore
 from spanledger.journal.shipper import Shipper, poke
-from spanledger.journal.shipping import Connection
-from spanledger.otlp import AttributeValue, Event, Link, SpanFacts
 from spanledger.settings import Settings
+from spanledger.span_facts import AttributeValue, Event, Link, SpanFacts
 from spanledger.version import __version__
+
+if TYPE_CHECKING:
+    from spanledger.journal.shipping import Connection
 
 logger = logging.getLogger("spanledger")
 SCOPE: Final = otlp.scope("spanledger", __version__)
@@ -57,12 +59,16 @@ class Recorder:
     ) -> None:
         self.settings = settings
         self._prepare = prepare
+        self._is_plain = prepare is None and not settings.team  # nothing to do before a span is packed
         self._limit = settings.max_field_bytes
         self._transport = transport or self._http
         self._team = settings.team
         self._directory = writer.destination(settings)
         self.shipper_pid = 0
         self._warned = False
+        self._memory = MemoryStore(
+            settings.memory_mb << 20, self._transport, self._packed, interval_s=settings.ship_interval_s
+        )
         self._reset()
         _recorders.add(self)
 
@@ -78,13 +84,7 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._closed = False
         resource_field = otlp.resource(_bounded(resource.describe(self.settings)))
-        self._memory = MemoryStore(
-            resource_field,
-            self.settings.memory_mb << 20,
-            self._transport,
-            self._packed,
-            interval_s=self.settings.ship_interval_s,
-        )
+        self._memory.start_anew(resource_field)
         self._journal: writer.Journal | None = None
         if self.settings.mode == "journal":
             limit = self.settings.journal_mb << 20
@@ -95,6 +95,11 @@ class Recorder:
         if self._journal is not None:
             self._journal.forget()
         self._reset()
+
+    def entry(self) -> Callable[[SpanFacts], None]:
+        """What to call with each finished span: `take`, or the short way past it."""
+        is_take = type(self).take is not Recorder.take or self._journal is not None
+        return self.take if is_take else self._memory.put
 
     def _http(self) -> Connection:
         from spanledger.journal.transport import Transport  # 20 ms of imports, only needed in a thread
@@ -150,7 +155,16 @@ class Recorder:
 
     def take(self, span: SpanFacts) -> None:
         """Record a finished span. Never raises; what cannot be kept is counted."""
-        self.take_all((span,))
+        journal = self._journal
+        if journal is None:
+            self._memory.put(span)
+            return
+        try:
+            payload = self._packed(span)
+        except Exception as error:  # noqa: BLE001  the SDK's public face: a span must not break its caller
+            self._lose("unencodable", error)
+            return
+        self._store(journal, (payload,), span.end_time)
 
     def take_all(self, spans: Sequence[SpanFacts]) -> None:
         """Record finished spans in one write. Never raises; what cannot be kept is counted."""
@@ -165,8 +179,10 @@ class Recorder:
                 payloads.append(self._packed(span))
             except Exception as error:  # noqa: BLE001  the SDK's public face: a span must not break its caller
                 self._lose("unencodable", error)
-        if not payloads:
-            return
+        if payloads:
+            self._store(journal, payloads, spans[-1].end_time)
+
+    def _store(self, journal: writer.Journal, payloads: Sequence[bytes], now: int) -> None:
         with self._lock:
             if self._busy:  # a signal handler or finaliser interrupted us inside the journal
                 self._late += payloads
@@ -176,8 +192,8 @@ class Recorder:
             while self._late:
                 self._append(journal, [self._late.pop()])
             self._busy = False
-        if spans[-1].end_time > self._next_check:
-            self._next_check = spans[-1].end_time + _CHECK_NS
+        if now > self._next_check:
+            self._next_check = now + _CHECK_NS
             self._ensure_shipper()
 
     def _ready(self, span: SpanFacts) -> None:
@@ -187,7 +203,8 @@ class Recorder:
             span.attributes[semconv.TEAM] = self._team
 
     def _packed(self, span: SpanFacts) -> bytes:
-        self._ready(span)
+        if not self._is_plain:
+            self._ready(span)
         payload = pack(span)
         if len(payload) > self._limit:  # some field may be too long; nothing to look for in a smaller span
             trimming.cut_fields(span, self._limit)

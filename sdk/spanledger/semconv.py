@@ -44,6 +44,7 @@ ENVIRONMENT = "deployment.environment.name"  # resource
 STATUS = "spanledger.status"  # ok | error | cut | cancelled
 INPUT = "spanledger.input"  # JSON of a function's arguments
 OUTPUT = "spanledger.output"  # JSON of its result
+JSON_TEXTS = frozenset((INPUT, OUTPUT))  # texts that may be kept as UTF-8 until a span is encoded
 INPUT_AUDIO_TOKENS = "spanledger.usage.input_audio_tokens"
 OUTPUT_AUDIO_TOKENS = "spanledger.usage.output_audio_tokens"
 INPUT_IMAGE_TOKENS = "spanledger.usage.input_image_tokens"

@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import orjson
 
+from spanledger import semconv
+
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _REPR = 2000
 _DEPTH = 12
@@ -20,14 +22,28 @@ def dumps(value: object) -> str:
     >>> dumps({"question": "why?", "sources": {3}})
     '{"question":"why?","sources":[3]}'
     """
+    return encoded(value).decode()
+
+
+def encoded(value: object) -> bytes:
+    """The same in UTF-8."""
     try:
-        return orjson.dumps(value, _default).decode()
+        return orjson.dumps(value, _default)
     except (TypeError, ValueError):  # an int beyond 64 bits, a lone surrogate, a circle, keys of other types
         pass
     try:
-        return orjson.dumps(value, _default, _OPTIONS).decode()
+        return orjson.dumps(value, _default, _OPTIONS)
     except (TypeError, ValueError, RecursionError):
-        return orjson.dumps(_plain(value, 0), None, orjson.OPT_NON_STR_KEYS).decode()
+        return orjson.dumps(_plain(value, 0), None, orjson.OPT_NON_STR_KEYS)
+
+
+def decoded(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A span's attributes with every `spanledger.semconv.JSON_TEXTS` as text."""
+    found = dict(facts)
+    for name in semconv.JSON_TEXTS:
+        if type(value := found.get(name)) is bytes:
+            found[name] = value.decode("utf-8", "replace")
+    return found
 
 
 def _default(value: object) -> object:

@@ -6,15 +6,15 @@ from typing import Any, cast
 
 import orjson
 
-from spanledger import semconv
-from spanledger.otlp import AttributeValue, SpanFacts
+from spanledger import semconv, snapshot
+from spanledger.span_facts import AttributeValue, SpanFacts
 
 _ROUNDS = 12
 
 
 def cut_fields(span: SpanFacts, limit: int) -> None:
     """Bring every attribute of a span, and every one of its events, to at most ``limit`` bytes."""
-    facts, names = _cut_pairs(span.attributes, limit)
+    facts, names = _cut_pairs(snapshot.decoded(span.attributes), limit)
     for _, _, pairs in span.events:
         shorter, more = _cut_pairs(dict(pairs), limit)
         names += more

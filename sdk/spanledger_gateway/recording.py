@@ -13,13 +13,13 @@ import orjson
 
 from spanledger import semconv
 from spanledger.journal.frames import FinishedSpan
-from spanledger.otlp import AttributeValue
 from spanledger.recorder import Recorder, finished
 from spanledger.serving.answers import Answer
 from spanledger.serving.asks import Ask, Endpoint
 from spanledger.serving.engine import Engine
 from spanledger.serving.protocols.values import integer, number
 from spanledger.serving.relay import READ_BODY
+from spanledger.span_facts import AttributeValue
 
 from . import metrics
 from .calls import Attempt, Call, Meaning

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
@@ -266,6 +267,68 @@ def test_who_it_is_for_is_handed_down(sink: Sink) -> None:
     assert got["deep"] == {"user.id": "u1", "session.id": "s1", "spanledger.tags": ["a", "b"]}
     assert got["root"]["spanledger.metadata.plan"] == "pro"
     assert got["root"]["spanledger.metadata.n"] == 3
+
+
+def test_who_an_observed_function_or_a_span_is_for_is_handed_down(sink: Sink) -> None:
+    @spanledger.observe(name="outer", feature="search", tags="beta", model="m")
+    def outer() -> None:
+        with spanledger.span("inner", attributes={"user.id": "u2", "other": 1}), spanledger.span("deep"):
+            pass
+
+    outer()
+    got = {name: facts(span) for name, span in recorded(sink).items()}
+    who = {"spanledger.feature": "search", "spanledger.tags": ["beta"]}
+    assert got["outer"] == {**who, "gen_ai.request.model": "m", "spanledger.input": "{}"}
+    assert got["inner"] == {**who, "user.id": "u2", "other": 1}
+    assert got["deep"] == {**who, "user.id": "u2"}
+
+
+def test_a_span_has_as_many_attributes_as_opentelemetry_allows_and_counts_the_rest(sink: Sink) -> None:
+    with spanledger.span("s"):
+        spanledger.update(metadata={str(number): number for number in range(130)}, user_id="u")
+    got = recorded(sink)["s"]
+    assert (len(got.attributes), got.dropped_attributes_count) == (128, 3)
+
+
+def test_something_a_span_cannot_be_told_is_an_error_that_names_what_can(sink: Sink) -> None:
+    with spanledger.span("s"), pytest.raises(TypeError, match=r"'usr_id' is nothing .* user_id"):
+        spanledger.update(usr_id="u")  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.anyio
+async def test_an_object_that_is_called_like_a_function_is_recorded_like_one(sink: Sink) -> None:
+    class Answer:
+        async def __call__(self, question: str) -> str:
+            await asyncio.sleep(0)
+            return question.upper()
+
+    assert await spanledger.observe(Answer())("why") == "WHY"
+    got = facts(recorded(sink)["Answer"])
+    assert got["spanledger.output"] == '"WHY"'
+
+
+def test_a_class_is_refused(sink: Sink) -> None:
+    with pytest.raises(TypeError, match="not the class Shop"):
+
+        @spanledger.observe
+        class Shop:
+            pass
+
+
+def test_twice_observed_is_recorded_once_but_a_wrapper_around_it_may_be_observed_too(sink: Sink) -> None:
+    @spanledger.observe
+    @spanledger.observe
+    def work() -> int:
+        return 1
+
+    @spanledger.observe(name="retried")
+    @functools.wraps(work)
+    def again() -> int:
+        return work() + work()
+
+    again()
+    assert spanledger.flush()
+    assert sorted(span.name.rpartition(".")[2] for span in sink.spans) == ["retried", "work", "work"]
 
 
 def test_a_span_that_is_over_takes_nothing_more(sink: Sink) -> None:

@@ -70,6 +70,7 @@ with spanledger.span("s", operation="retrieval", user_id="u") as span:
 
 spanledger.update(user_id="u", tags=["a"], metadata={"k": 1})
 spanledger.update(user_id=1)  # pyright: ignore[reportArgumentType]
+spanledger.update(usr_id="u")  # pyright: ignore[reportCallIssue]
 spanledger.score("s", 0.5)
 spanledger.init(capture="none", redact=["card"], mask=str.upper)
 spanledger.init(capture="some")  # pyright: ignore[reportArgumentType]

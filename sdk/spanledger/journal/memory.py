@@ -7,13 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from spanledger import otlp
 from spanledger.journal import frames, shipping
 from spanledger.journal.segment import COMMITTED, COUNT, REJECTED, SHIPPED, SHIPPED_COUNT
+from spanledger.span_facts import SpanFacts
 
 _SEGMENT_BYTES = 1 << 20
 _RAW_SPANS = 512  # packed off the caller up to here, by the caller beyond: pressure, not growth
-_WAKE_AT = 128
+_WAKE_AT = 32
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 2.0
 
 
@@ -34,23 +34,22 @@ class MemoryStore:
 
     def __init__(
         self,
-        resource: bytes,
         limit_bytes: int,
         connect: Callable[[], shipping.Connection],
-        pack: Callable[[otlp.SpanFacts], bytes],
+        pack: Callable[[SpanFacts], bytes],
         *,
         interval_s: float = 1.0,
     ) -> None:
-        self._resource = resource
         self._limit_bytes = limit_bytes
         self._connect = connect
         self._pack = pack
         self._interval_s = interval_s
-        self.forget()
+        self.start_anew(b"")
 
-    def forget(self) -> None:
+    def start_anew(self, resource: bytes) -> None:
         """Start empty: at first, and in a forked child, where everything here belongs to the parent."""
-        self._raw: deque[otlp.SpanFacts] = deque()
+        self._resource = resource
+        self._raw: deque[SpanFacts] = deque()
         self._segments: deque[MemorySegment] = deque()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -65,7 +64,7 @@ class MemoryStore:
         self.failure: shipping.Answer | None = None
         self.attempts = 0
 
-    def put(self, span: otlp.SpanFacts) -> None:
+    def put(self, span: SpanFacts) -> None:
         """Take a finished span; packed later unless many wait already."""
         raw = self._raw
         if len(raw) >= _RAW_SPANS:
@@ -84,7 +83,7 @@ class MemoryStore:
         if self._thread is None:
             self._start()
 
-    def _take_in(self, span: otlp.SpanFacts, *, waiting: bool = False) -> None:
+    def _take_in(self, span: SpanFacts, *, waiting: bool = False) -> None:
         try:
             record = frames.frame(self._pack(span))
         except Exception:  # noqa: BLE001  the SDK's public face: a span must not break its caller

@@ -1,21 +1,22 @@
-"""The shipper as a process: started by an application, outlives it, leaves when the folder is empty."""
+"""The shipper as a process: started by an application, outlives it, leaves when the folder is empty.
+
+Its start is part of what tracing costs a short-lived program: it imports little more than C modules.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from pathlib import Path
 
-from spanledger.journal.shipper import Shipper
-from spanledger.journal.transport import Transport
-from spanledger.settings import Settings, load
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from spanledger.settings import Settings
 
-_ROOT = str(Path(__file__).resolve().parents[2])
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PROGRAM = (
     "import sys; sys.path.append(sys.argv[1]); from spanledger.journal.process import main; main(sys.argv[2])"
 )
-_PASSED = ("endpoint", "key", "ship_interval_s", "journal_max_age_s", "request_timeout_s")
+_PASSED = ("traces_url", "key", "ship_interval_s", "journal_max_age_s", "request_timeout_s")
 
 
 def possible() -> bool:
@@ -28,7 +29,7 @@ def possible() -> bool:
     )
 
 
-def start(directory: Path, settings: Settings) -> int:
+def start(directory: str | os.PathLike[str], settings: Settings) -> int:
     """Start a shipper for the folder and return its pid. Settings travel in its environment, not in argv.
 
     Raises:
@@ -41,7 +42,7 @@ def start(directory: Path, settings: Settings) -> int:
         return os.posix_spawn(  # not subprocess: importing it costs more than starting the process
             sys.executable,
             # -I -S: nothing but the standard library is needed, and no site hook of the application runs.
-            [sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT, str(directory)],
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, _ROOT, os.fspath(directory)],
             environ,
             # Its own session: Ctrl-C and the death of a terminal are the application's. No inherited
             # output either: a parent that reads our pipes to their end would wait for the shipper.
@@ -54,23 +55,27 @@ def start(directory: Path, settings: Settings) -> int:
 
 def reap(pid: int) -> None:
     """Collect a shipper that has left, if it has."""
-    with contextlib.suppress(OSError):
+    try:
         os.waitpid(pid, os.WNOHANG)
+    except OSError:
+        pass
 
 
 def main(directory: str) -> None:
     """The process itself."""
-    with contextlib.suppress(OSError):
+    from spanledger.journal.shipper import Shipper
+    from spanledger.journal.transport import Transport
+
+    try:
         os.chdir("/")
         os.nice(5)
-    settings = load()
-    transport = Transport(settings.traces_url, settings.key, settings.request_timeout_s)
-    shipper = Shipper(
-        Path(directory),
-        transport.post,
-        interval_s=settings.ship_interval_s,
-        max_age_s=settings.journal_max_age_s,
+    except OSError:
+        pass
+    url, key, interval_s, max_age_s, timeout_s = (
+        os.environ[f"SPANLEDGER_{name.upper()}"] for name in _PASSED
     )
+    transport = Transport(url, key, float(timeout_s))
+    shipper = Shipper(directory, transport.post, interval_s=float(interval_s), max_age_s=float(max_age_s))
     if shipper.acquire():
         try:
             shipper.run()

@@ -6,14 +6,11 @@ when no process writes to the folder and nothing is left to ship.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import select
 import stat
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 from spanledger.journal import shipping
 from spanledger.journal.segment import (
@@ -27,7 +24,12 @@ from spanledger.journal.segment import (
     SHIPPED_COUNT,
     SUFFIX,
     Segment,
+    unlink,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOCK, WAKE = "shipper.lock", "wake"
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 2.0
@@ -40,14 +42,14 @@ class Shipper:
 
     def __init__(
         self,
-        directory: Path,
+        directory: str | os.PathLike[str],
         post: shipping.Post,
         *,
         interval_s: float = 1.0,
         max_age_s: float = 7 * 86_400,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._directory = directory
+        self._directory = os.fspath(directory)
         self._post = post
         self._interval_s = interval_s
         self._max_age_ns = int(max_age_s * 1e9)
@@ -60,12 +62,12 @@ class Shipper:
     def acquire(self) -> bool:
         """Become the folder's shipper; False when another one is."""
         try:
-            lock = os.open(self._directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(self._path(LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
             return False
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._wake = _open_wake(self._directory / WAKE)
+            self._wake = _open_wake(self._path(WAKE))
         except OSError:
             os.close(lock)
             return False
@@ -85,7 +87,7 @@ class Shipper:
     def run(self, stopped: Callable[[], bool] = lambda: False, *, forever: bool = False) -> None:
         """Ship until there is nothing more to do, or ``stopped``. Call `acquire` first."""
         backoff_s, idle_since = _FIRST_BACKOFF_S, time.monotonic()
-        while not stopped() and self._directory.is_dir():
+        while not stopped() and os.path.isdir(self._directory):
             pending, alive = self.ship_once()
             if alive or forever:
                 idle_since = time.monotonic()
@@ -104,9 +106,13 @@ class Shipper:
 
     def wait(self, seconds: float) -> None:
         """Sleep until the time is over or a writer asks for a flush."""
-        with contextlib.suppress(OSError):
-            if select.select([self._wake], [], [], seconds)[0]:
+        poll = select.poll()  # not select(): an application may have more than 1024 files open
+        poll.register(self._wake, select.POLLIN)
+        try:
+            if poll.poll(seconds * 1000):
                 os.read(self._wake, 4096)
+        except OSError:
+            pass
 
     def ship_once(self) -> tuple[bool, bool]:
         """One pass over the folder: (something is left to ship, some process still writes)."""
@@ -135,16 +141,21 @@ class Shipper:
         return found
 
     def _open(self, name: str) -> Segment | None:
-        segment = Segment.open(self._directory / name)
+        segment = Segment.open(self._path(name))
         if segment is None:
             return None
         self._segments[name] = segment
         words = segment.words
         # The shipper before us may have died between two header words; frames do not lie.
-        with contextlib.suppress(ValueError):
+        try:
             done = shipping.count_frames(segment.data, HEADER, words[SHIPPED])
-            words[SHIPPED_COUNT] = max(done - words[REJECTED], 0)
+            words[SHIPPED_COUNT] = max(done - words[REJECTED] - words[EXPIRED], 0)
+        except ValueError:
+            pass
         return segment
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self._directory, name)
 
     def _expire(self, segment: Segment) -> None:
         words = segment.words
@@ -155,14 +166,15 @@ class Shipper:
 
     def _remove(self, name: str, segment: Segment) -> None:
         del self._segments[name]
-        with contextlib.suppress(OSError):
-            os.unlink(self._directory / name)
+        unlink(self._path(name))
         segment.close()
 
 
-def _open_wake(path: Path) -> int:
-    with contextlib.suppress(FileExistsError):
+def _open_wake(path: str) -> int:
+    try:
         os.mkfifo(path, 0o600)
+    except FileExistsError:
+        pass
     descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -170,13 +182,15 @@ def _open_wake(path: Path) -> int:
     return descriptor
 
 
-def poke(directory: Path) -> bool:
+def poke(directory: str | os.PathLike[str]) -> bool:
     """Ask the folder's shipper to ship now; False when there is none."""
     try:
-        descriptor = os.open(directory / WAKE, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(os.path.join(directory, WAKE), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
-    with contextlib.suppress(OSError):
+    try:
         os.write(descriptor, b"x")
+    except OSError:
+        pass
     os.close(descriptor)
     return True

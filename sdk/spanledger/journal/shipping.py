@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableSequence
-from typing import NamedTuple, Protocol
-
 from spanledger import otlp
 from spanledger.journal import frames
 from spanledger.journal.segment import (
@@ -18,67 +15,98 @@ from spanledger.journal.segment import (
     STATUS,
 )
 
-BATCH_BYTES = 4 << 20
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableSequence
+    from typing import Protocol
+
+    Words = MutableSequence[int] | memoryview
+
+    class Connection(Protocol):
+        """Where bodies go; `spanledger.journal.transport.Transport` is the real one."""
+
+        def post(self, body: bytes) -> Answer:
+            """Send one body; never raises."""
+            ...
+
+        def close(self) -> None:
+            """Let go of the network."""
+            ...
+
+    class Shippable(Protocol):
+        """The part of a segment that shipping needs; in memory or on disk."""
+
+        @property
+        def words(self) -> Words:
+            """Header words, see `spanledger.journal.segment`."""
+            ...
+
+        @property
+        def data(self) -> memoryview:
+            """The records, at the offsets the words name."""
+            ...
+
+        @property
+        def resource(self) -> bytes:
+            """The resource field."""
+            ...
+
+    Post = Callable[[bytes], "Answer"]
+
+
+BATCH_BYTES = 1 << 19
 BATCH_SPANS = 2048
 # The collector says that the body itself is wrong; anything else may pass later.
 PERMANENT = frozenset((400, 411, 413, 415, 422))
 
 
-class Answer(NamedTuple):
+class Answer:
     """What came back for one body. ``status`` 0: no answer at all."""
 
-    status: int
-    rejected: int = 0
-    retry_after_s: float = 0.0
+    __slots__ = ("rejected", "retry_after_s", "status")
+
+    def __init__(self, status: int, rejected: int = 0, retry_after_s: float = 0.0) -> None:
+        self.status = status
+        self.rejected = rejected
+        self.retry_after_s = retry_after_s
 
 
-Post = Callable[[bytes], Answer]
+class Batch:
+    """Frames that go out as one request: up to where, how many, and their records in parts."""
+
+    __slots__ = ("count", "damaged", "end", "parts", "size")
+
+    def __init__(self, start: int) -> None:
+        self.end = start
+        self.count = self.damaged = self.size = 0
+        self.parts: list[bytes] = [b""]  # the head of the request, known when all else is
+
+    def body(self, resource: bytes) -> bytes:
+        """The whole request."""
+        self.parts[0] = otlp.request_head(resource, self.size)
+        return b"".join(self.parts)
 
 
-class Connection(Protocol):
-    """Where bodies go; `spanledger.journal.transport.Transport` is the real one."""
-
-    def post(self, body: bytes) -> Answer:
-        """Send one body; never raises."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the network."""
-        ...
-
-
-class Shippable(Protocol):
-    """The part of a segment that shipping needs; in memory or on disk."""
-
-    @property
-    def words(self) -> MutableSequence[int] | memoryview:
-        """Header words, see `spanledger.journal.segment`."""
-        ...
-
-    @property
-    def data(self) -> memoryview:
-        """The records, at the offsets the words name."""
-        ...
-
-    @property
-    def resource(self) -> bytes:
-        """The resource field."""
-        ...
-
-
-def batch_end(data: memoryview, start: int, stop: int) -> tuple[int, int]:
-    """The end and span count of the next batch in ``data[start:stop]``; at least one frame.
+def batch(
+    data: memoryview, start: int, stop: int, *, most_bytes: int = BATCH_BYTES, most_spans: int = BATCH_SPANS
+) -> Batch:
+    """The frames from ``start`` that make the next request: one at least, within the limits if there are more.
 
     Raises:
-        ValueError: there is no frame at ``start``.
+        ValueError: there is no frame where one should start.
     """
-    end, count = frames.frame_end(data, start, stop), 1
-    while end < stop and count < BATCH_SPANS:
-        following = frames.frame_end(data, end, stop)
-        if following - start > BATCH_BYTES:
+    found = Batch(start)
+    while found.end < stop and found.count < most_spans:
+        end = frames.frame_end(data, found.end, stop)
+        if end - start > most_bytes and found.count:
             break
-        end, count = following, count + 1
-    return end, count
+        try:
+            found.size += frames.encode(data[found.end + 4 : end], found.parts)
+        except frames.DAMAGE:
+            found.damaged += 1
+        found.end = end
+        found.count += 1
+    return found
 
 
 def count_frames(data: memoryview, start: int, stop: int) -> int:
@@ -92,19 +120,6 @@ def count_frames(data: memoryview, start: int, stop: int) -> int:
         start = frames.frame_end(data, start, stop)
         count += 1
     return count
-
-
-def records(data: memoryview, start: int, stop: int) -> tuple[list[bytes], int]:
-    """The OTLP records of the frames in ``data[start:stop]``, and how many frames were damaged."""
-    found, damaged = list[bytes](), 0
-    while start < stop:
-        end = frames.frame_end(data, start, stop)
-        try:
-            found.append(frames.record_of(bytes(data[start + 4 : end])))
-        except (ValueError, EOFError, TypeError, AttributeError, IndexError, KeyError):
-            damaged += 1
-        start = end
-    return found, damaged
 
 
 def _middle(data: memoryview, start: int, stop: int, count: int) -> int:
@@ -125,37 +140,34 @@ def ship(segment: Shippable, post: Post) -> Answer | None:
         if words[SHIPPED] != start:
             continue  # the writer started the file again between our two looks
         try:
-            end, count = _next_batch(words, data, start, stop)
+            next_ = _next_batch(words, data, start, stop)
         except ValueError:
             # Unreadable from here on: damage on disk. Nothing behind it can be framed.
             words[REJECTED] += max(words[COUNT] - words[SHIPPED_COUNT] - words[REJECTED], 0)
             words[SHIPPED] = stop
             return None
-        words[INFLIGHT] = end
-        found, damaged = records(data, start, end)
-        answer = post(otlp.request(segment.resource, b"".join(found))) if found else Answer(200)
+        words[INFLIGHT] = next_.end
+        answer = post(next_.body(segment.resource)) if next_.size else Answer(200)
         words[ATTEMPTS] += 1
         words[STATUS] = answer.status
         if 200 <= answer.status < 300:
-            rejected = min(answer.rejected + damaged, count)
+            rejected = min(answer.rejected + next_.damaged, next_.count)
             # Counts first: whoever sees the segment drained then reads final counts.
-            words[SHIPPED_COUNT] += count - rejected
+            words[SHIPPED_COUNT] += next_.count - rejected
             words[REJECTED] += rejected
-            words[SHIPPED] = end
+            words[SHIPPED] = next_.end
         elif answer.status not in PERMANENT:
             return answer
-        elif count > 1:
-            words[INFLIGHT] = _middle(data, start, end, count)
+        elif next_.count > 1:
+            words[INFLIGHT] = _middle(data, start, next_.end, next_.count)
         else:
             words[REJECTED] += 1
-            words[SHIPPED] = end
+            words[SHIPPED] = next_.end
     return None
 
 
-def _next_batch(
-    words: MutableSequence[int] | memoryview, data: memoryview, start: int, stop: int
-) -> tuple[int, int]:
+def _next_batch(words: Words, data: memoryview, start: int, stop: int) -> Batch:
     end = words[INFLIGHT]
-    if start < end <= stop:
-        return end, count_frames(data, start, end)
-    return batch_end(data, start, stop)
+    if start < end <= stop:  # a body that was sent before: the same frames
+        return batch(data, start, end, most_bytes=end - start, most_spans=end - start)
+    return batch(data, start, stop)

@@ -40,7 +40,7 @@ def waiting(directory: Path) -> tuple[int, int]:
     """How many spans wait in a folder, and the bytes of its files."""
     spans = size = 0
     for path in sorted(directory.glob(f"*{SUFFIX}")):
-        segment = Segment.open(path)
+        segment = Segment.open(os.fspath(path))
         if segment is not None:
             words = segment.words
             spans += max(words[COUNT] - words[SHIPPED_COUNT] - words[REJECTED] - words[EXPIRED], 0)
@@ -79,20 +79,22 @@ class Journal:
             JournalFull: the folder's limit is reached; nothing is stored.
             OSError: there is no disk to store it on.
         """
-        record = b"".join(map(frames.frame, payloads))
+        needed = sum(map(len, payloads)) + 4 * len(payloads)
         active, start = self._active, self._offset
-        end = start + len(record)
-        rotated = active is None or end > active.size
+        rotated = active is None or start + needed > active.size
         if active is None or rotated:
-            active = self._rotate(len(record))
-            start = HEADER
-            end = start + len(record)
-        active.data[start:end] = record
-        self._offset = end
+            active, start = self._rotate(needed), HEADER
+        data = active.data
+        for payload in payloads:
+            size = len(payload)
+            frames.put_size(data, start, size)
+            data[start + 4 : start + 4 + size] = payload
+            start += 4 + size
+        self._offset = start
         self._count += len(payloads)
         words = active.words
         words[COUNT] = self._count
-        words[COMMITTED] = end
+        words[COMMITTED] = start
         return rotated
 
     def _rotate(self, needed: int) -> Segment:
@@ -127,7 +129,7 @@ class Journal:
         self._sequence += 1
         now = time.time_ns()
         name = f"{now:020d}-{os.getpid()}-{self._sequence}{SUFFIX}"
-        return Segment.create(self.directory / name, size, self._resource, now)
+        return Segment.create(os.path.join(self.directory, name), size, self._resource, now)
 
     def _used(self) -> int:
         total, now = 0, time.time()

@@ -22,11 +22,12 @@ from typing import Any, Final, Literal, overload
 
 import orjson
 
-from spanledger import ids, runtime, semconv
-from spanledger.otlp import STATUS_ERROR, SpanFacts
+from spanledger import ids, runtime, semconv, snapshot
+from spanledger.otlp import STATUS_ERROR
 from spanledger.privacy import Mask, Privacy
 from spanledger.recorder import Counters, Recorder
 from spanledger.settings import Settings, load
+from spanledger.span_facts import SpanFacts
 
 START: Final = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 
@@ -195,7 +196,7 @@ def capture(
 
 
 def _captured(span: SpanFacts) -> CapturedSpan:
-    facts = dict(span.attributes)
+    facts = snapshot.decoded(span.attributes)
     told: Any = facts.pop(semconv.STATUS, None)
     return CapturedSpan(
         name=span.name,

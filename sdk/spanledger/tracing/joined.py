@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from spanledger import otlp, semconv
+from spanledger import otlp, semconv, snapshot
 from spanledger.journal.frames import FinishedSpan
 from spanledger.recorder import Recorder
 from spanledger.tracing.native import scopes, suppressed
@@ -111,7 +111,7 @@ def readable(span: LedgerSpan, tracer: Tracer) -> Any:
         )
     kinds = {number: kind for kind, number in KINDS.items()}
     codes = {number: code for code, number in _STATUS.items()}
-    attributes: Any = dict(span.attributes)
+    attributes: Any = snapshot.decoded(span.attributes)
     return ReadableSpan(
         name=span.name,
         context=context,

@@ -14,7 +14,8 @@ from opentelemetry.context import Context
 from opentelemetry.util import types
 
 from spanledger import ids, otlp, semconv
-from spanledger.otlp import AttributeValue
+from spanledger.otlp import NOTHING_DROPPED
+from spanledger.span_facts import Attributes, AttributeValue
 from spanledger.tracing.current import KEY, enter, leave, variable
 from spanledger.tracing.native import scopes, suppressed
 from spanledger.tracing.span import KINDS, LedgerSpan, link_of
@@ -44,10 +45,12 @@ class LedgerProvider(trace.TracerProvider):
         settings = recorder.settings
         self.recorder = recorder
         self.rate = settings.sample_rate
+        self.is_sampling = self.rate < 1
         self.keep_tokens = settings.sample_keep_tokens
         self.bound = int(settings.sample_rate * (1 << 56))
-        self.take = recorder.take
-        self.plain = self.rate >= 1 and not self.processors
+        self.take = recorder.entry()
+        self.is_watched = bool(self.processors)
+        self.plain = not self.is_sampling and not self.is_watched
         """Whether a finished span goes straight to the recorder."""
 
     def use_sources(self, clock: ids.Clock, bits: ids.Bits) -> None:
@@ -79,7 +82,7 @@ class LedgerProvider(trace.TracerProvider):
     def add_span_processor(self, span_processor: Any) -> None:
         """Let an OpenTelemetry SDK span processor (an exporter of yours) see every span as well."""
         self.processors.append(span_processor)
-        self.plain = False
+        self.is_watched, self.plain = True, False
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """As the OpenTelemetry SDK's: wait until all is shipped."""
@@ -102,7 +105,7 @@ class Tracer(trace.Tracer):
         self.provider = provider
         self.name = name
         self.version = version
-        self.scope = otlp.scope(name, version, cast(otlp.Attributes, attributes))
+        self.scope = otlp.scope(name, version, cast(Attributes, attributes))
         self.clock = provider.clock
         self.bits = provider.bits
 
@@ -116,32 +119,29 @@ class Tracer(trace.Tracer):
     ) -> LedgerSpan:
         """Start a span with these facts below ``parent`` (None: a root). The short way; no context is touched."""
         span = LedgerSpan()
-        span.tracer, span.name, span.scope = self, name, self.scope
-        if kind != 1:
-            span.kind = kind
+        span.tracer, span.name, span.scope, span.kind = self, name, self.scope, kind
+        span.open, span.inherited, span.flags, span.trace_state = True, None, 1, ""
+        span.events = span.links = ()
+        span.status_code, span.status_message, span.dropped = 0, "", NOTHING_DROPPED
         bits = self.bits
         span.span_id = (bits(64) or 1).to_bytes(8, "big")
         span.start_time = self.clock() if start_time is None else start_time
         if type(parent) is LedgerSpan:
             span.trace_id, span.parent_span_id = parent.trace_id, parent.span_id
-            if parent.flags != 1:
-                span.flags = parent.flags
-            if parent.trace_state:
-                span.trace_state = parent.trace_state
-            inherited = parent.inherited
-            if inherited:
-                span.inherited = inherited
+            span.flags, span.trace_state = parent.flags, parent.trace_state
+            inherited = span.inherited = parent.inherited
+            if inherited is not None:
                 span.attributes = {**inherited, **facts} if facts else dict(inherited)
             else:
-                span.attributes = dict(facts) if facts else {}
+                span.attributes = {} if facts is None else {**facts}
             return span
-        span.attributes = dict(facts) if facts else {}
+        span.attributes = {} if facts is None else {**facts}
         if parent is not None and self._below_other(span, parent):
             return span
         identity = bits(128) or 1
         span.trace_id, span.parent_span_id = identity.to_bytes(16, "big"), b""
         provider = self.provider
-        if provider.rate < 1 and (identity & ((1 << 56) - 1)) >= provider.bound:
+        if provider.is_sampling and (identity & ((1 << 56) - 1)) >= provider.bound:
             span.flags = 0
         return span
 
@@ -154,7 +154,7 @@ class Tracer(trace.Tracer):
         span.parent_span_id = context.span_id.to_bytes(8, "big")
         span.trace_state = context.trace_state.to_header() if context.trace_state else ""
         # A caller that does not record is followed only where we sample ourselves.
-        span.flags = 1 if self.provider.rate >= 1 else context.trace_flags & 1
+        span.flags = context.trace_flags & 1 if self.provider.is_sampling else 1
         return True
 
     def start_span(
@@ -205,7 +205,7 @@ class Tracer(trace.Tracer):
 
     def finished(self, span: LedgerSpan) -> None:
         """A span of this tracer ended: decide, hand it to processors, record it."""
-        if self.provider.rate < 1 and not self._kept(span):
+        if self.provider.is_sampling and not self._kept(span):
             self.provider.recorder.sampled_out += 1
             return
         if self.provider.processors:

@@ -1,4 +1,4 @@
-"""A span while it is open: OpenTelemetry's span API in, the facts of `spanledger.otlp.SpanFacts` out."""
+"""A span while it is open: OpenTelemetry's span API in, the facts of `spanledger.span_facts.SpanFacts` out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode,
 from opentelemetry.util import types
 
 from spanledger import semconv
-from spanledger.otlp import NOTHING_DROPPED, AttributeValue, Event, Link
+from spanledger.span_facts import AttributeValue, Event, Link
 
 if TYPE_CHECKING:
     from spanledger.tracing.provider import Tracer
@@ -34,7 +34,7 @@ _SAFE = frozenset((str, int, float, bool))  # values that nobody can change
 class LedgerSpan(Span):
     """An open span. Attributes are kept by reference until the end; `inherited` goes to each child."""
 
-    # Set for every span:
+    # All are set by `Tracer.begin`: a value that stood in the class would be found five times slower.
     tracer: Tracer
     trace_id: bytes
     span_id: bytes
@@ -44,17 +44,16 @@ class LedgerSpan(Span):
     end_time: int
     attributes: dict[str, AttributeValue]
     scope: bytes
-    # Usual values stand in the class, so that most spans store none of these:
-    kind: int = 1
-    flags: int = 1
-    trace_state: str = ""
-    events: Sequence[Event] = ()
-    links: Sequence[Link] = ()
-    status_code: int = 0
-    status_message: str = ""
-    dropped: tuple[int, int, int] = NOTHING_DROPPED
-    inherited: dict[str, AttributeValue] | None = None
-    open: bool = True
+    kind: int
+    flags: int
+    trace_state: str
+    events: Sequence[Event]
+    links: Sequence[Link]
+    status_code: int
+    status_message: str
+    dropped: tuple[int, int, int]
+    inherited: dict[str, AttributeValue] | None
+    open: bool
 
     # Reading
 
@@ -89,8 +88,17 @@ class LedgerSpan(Span):
             for key, value in attributes.items():
                 self.set_attribute(key, value)
             return
+        own.update(cast("dict[str, Any]", attributes))
         for key, value in attributes.items():
-            own[key] = value if type(value) in _SAFE else frozen(value)
+            if type(value) not in _SAFE:
+                own[key] = frozen(value)
+
+    def cut_attributes(self) -> None:
+        """Drop the latest attributes beyond what a span may have, and count them."""
+        own = self.attributes
+        for key in list(own)[MAX_ATTRIBUTES:]:
+            del own[key]
+            self._drop(0)
 
     def _refuse(self, key: str) -> None:
         if self._writable("attribute") and key:
@@ -199,20 +207,19 @@ class LedgerSpan(Span):
         self.dropped = (counts[0], counts[1], counts[2])
 
 
-def frozen(value: object) -> Any:
+def frozen(value: Any) -> Any:
     """A value that a later change by its owner does not reach."""
-    kind = type(value)
+    kind: Any = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind is list or kind is tuple:
-        items = tuple(cast(list[object], value))
-        for item in items:
+        for item in value:
             if type(item) not in _SAFE:
                 break
         else:
-            return items
+            return tuple(value)
     if isinstance(value, Mapping):
-        return {str(k): frozen(v) for k, v in cast(Mapping[object, object], value).items()}
+        return {str(k): frozen(v) for k, v in cast("Mapping[object, object]", value).items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return tuple(frozen(item) for item in cast(Sequence[object], value))
+        return tuple(frozen(item) for item in cast("Sequence[object]", value))
     return value
 
 
