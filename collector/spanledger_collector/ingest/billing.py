@@ -8,7 +8,8 @@ the client it uses, by a client and the gateway it called. Only one of them may 
 3. two spans of one project with one response id, that were open at the same time, are one call;
 4. of two model spans one above the other, with one model and the same tokens, only one counts;
 5. so does only one of two root spans of one service, told by two instrumentations that did not see each
-   other: one model, the same tokens, one open within the time of the other, and not two response ids.
+   other: one model, the same tokens, one open within the time of the other, and not two response ids;
+6. a span that tells no tokens does not, when a span below it tells a call of the same operation and model with tokens.
 
 What is stored was counted first and stays counted. Within a batch the span that tells most wins, then the inner one.
 """
@@ -21,7 +22,7 @@ from spanledger.serving.usage import Usage
 from spanledger_collector.store.reads.known import LOOK_BACK_NS, Asked, Known
 
 from .rows import MODEL_OPERATIONS, Span, SpanKey
-from .tellings import Call, Shared, Tellings, depth
+from .tellings import Call, Shared, Tellings, alike, ancestors, depth
 
 _DAY_NS = 86_400 * 10**9
 
@@ -66,7 +67,11 @@ def decide(spans: Sequence[Span], known: Iterable[Known]) -> int:
             fresh.append(span)
     # What is stored and not billable was refused because of another, or was never a call of its own.
     stored = [_stored_call(row) for row in known if row.billable]
-    return _mark_duplicates(_contested(fresh, stored), stored, parents)
+    wrappers = _wrappers(fresh, stored, parents)
+    for span in wrappers:
+        _refuse(_fresh_call(span), "told_below")
+    fresh = [span for span in fresh if span.row["billable"]]
+    return len(wrappers) + _mark_duplicates(_contested(fresh, stored), stored, parents)
 
 
 def _key(span: Span) -> SpanKey:
@@ -87,6 +92,27 @@ def _may_bill(span: Span) -> bool:
     return True
 
 
+def _wrappers(fresh: Sequence[Span], stored: Sequence[Call], parents: Mapping[SpanKey, bytes]) -> list[Span]:
+    """Rule 6: spans without tokens above one that has them."""
+    silent = {_key(span): span for span in fresh if span.usage is None}
+    if not silent:
+        return []
+    traces = {key[:2] for key in silent}
+    telling = [_fresh_call(span) for span in fresh if span.usage is not None and _key(span)[:2] in traces]
+    telling += [call for call in stored if call.totals != (None, None) and call.trace in traces]
+    found: dict[SpanKey, Span] = {}
+    for call in telling:
+        for above in ancestors(call, parents):
+            span = silent.get((*call.trace, above))
+            if (
+                span is not None
+                and span.row["operation"] == call.operation
+                and alike(call, _fresh_call(span))
+            ):
+                found[_key(span)] = span
+    return list(found.values())
+
+
 def _totals(span: Span) -> tuple[int | None, int | None]:
     usage = span.usage
     return (None, None) if usage is None else (usage.input_total, usage.output_total)
@@ -95,6 +121,7 @@ def _totals(span: Span) -> tuple[int | None, int | None]:
 def _stored_call(row: Known) -> Call:
     return Call(
         key=(row.project, row.trace_id, row.span_id),
+        operation=row.operation,
         parent=row.parent_span_id,
         model_names=(row.request_model, row.response_model),
         response_id=row.response_id,
@@ -112,6 +139,7 @@ def _fresh_call(span: Span) -> Call:
     row, usage = span.row, span.usage
     return Call(
         key=_key(span),
+        operation=row["operation"],
         parent=row.get("parent_span_id", b""),
         model_names=(row.get("request_model", ""), row.get("response_model", "")),
         response_id=row.get("response_id", ""),

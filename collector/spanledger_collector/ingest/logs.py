@@ -79,8 +79,14 @@ def _add(record: LogRecord, base: Row, tenancy: Tenancy, told: dict[SpanKey, Tol
             batch.scores.append(score)
         return
     kept = told.setdefault((row["project"], record.trace_id, record.span_id), Told(row, time, facts))
-    merged = {**attributes, **cast(dict[str, Value], body)} if isinstance(body, dict) else attributes
-    content.take_event(name, merged, kept.facts)
+    content.take_event(name, _with_body(attributes, body), kept.facts)
+
+
+def _with_body(attributes: dict[str, Value], body: Value) -> dict[str, Value]:
+    """An event's facts stand in its body's fields, or its body is the message itself, or they are attributes."""
+    if isinstance(body, dict):
+        return {**attributes, **cast(dict[str, Value], body)}
+    return {"content": body, **attributes} if isinstance(body, str) and body else attributes
 
 
 def _read(attributes: dict[str, Value], row: Row, tenancy: Tenancy) -> dict[str, Value]:

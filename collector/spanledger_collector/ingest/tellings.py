@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .rows import Span, SpanKey
@@ -21,6 +21,7 @@ class Call:
     """One telling of a model call."""
 
     key: SpanKey
+    operation: str
     parent: bytes
     model_names: tuple[str, str]
     response_id: str
@@ -88,7 +89,7 @@ class Tellings:
         if any(_one_answer(call, other, self._parents) for other in same_answer):
             return "same_response_id"
         for other in self._traces.get(call.same_usage, []):
-            if _alike(call, other) and _related(call, other, self._parents):
+            if alike(call, other) and _related(call, other, self._parents):
                 return "same_usage_in_ancestry"
         if twins is None or None in call.totals:
             return ""
@@ -99,13 +100,19 @@ class Tellings:
         return ""
 
 
+def ancestors(call: Call, parents: Mapping[SpanKey, bytes]) -> Iterator[bytes]:
+    """Span ids of what is known to be above a call, the nearest first."""
+    parent = call.parent
+    for _ in range(_MAX_DEPTH):
+        if not parent:
+            return
+        yield parent
+        parent = parents.get((*call.trace, parent), b"")
+
+
 def depth(call: Call, parents: Mapping[SpanKey, bytes]) -> int:
     """How many known spans are above this one."""
-    found, parent = 0, call.parent
-    while parent and found < _MAX_DEPTH:
-        found += 1
-        parent = parents.get((*call.trace, parent), b"")
-    return found
+    return sum(1 for _ in ancestors(call, parents))
 
 
 def _twins(call: Call, other: Call) -> bool:
@@ -136,7 +143,7 @@ def _one_answer(call: Call, other: Call, parents: Mapping[SpanKey, bytes]) -> bo
     return call.start <= other.end + skew and other.start <= call.end + skew
 
 
-def _alike(call: Call, other: Call) -> bool:
+def alike(call: Call, other: Call) -> bool:
     """The same model, as far as both tell; their tokens are the same already."""
     return not call.models or not other.models or _same_model(call.models, other.models)
 
@@ -156,11 +163,4 @@ def _related(call: Call, other: Call, parents: Mapping[SpanKey, bytes]) -> bool:
 
 
 def _is_above(ancestor: bytes, call: Call, parents: Mapping[SpanKey, bytes]) -> bool:
-    parent = call.parent
-    for _ in range(_MAX_DEPTH):
-        if not parent:
-            return False
-        if parent == ancestor:
-            return True
-        parent = parents.get((*call.trace, parent), b"")
-    return False
+    return ancestor in ancestors(call, parents)

@@ -22,10 +22,15 @@ from spanledger_collector.ingest.rows import Batch, Span, Tenancy
 FILES = sorted((Path(__file__).parent / "golden").glob("*.json"))
 QUESTION = "What is the capital of France? Answer in one sentence."
 BUCKETS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens", "reasoning_tokens")  # fmt: skip
-DIALECTS = {"otel": "gen_ai", "native": "gen_ai"}
+DIALECTS = {"otel": "gen_ai", "native": "gen_ai", "vercel6": "vercel_ai", "vercel7": "gen_ai"}
 WITHOUT_WORDS = {"native_anthropic"}  # Anthropic's own spans carry no content
 # What an instrumentation does not tell cannot be known: Traceloop drops reasoning on streams.
-NOT_TOLD = {"traceloop_openai.stream": {"reasoning_tokens"}}
+NOT_TOLD = {"traceloop_openai.stream": {"reasoning_tokens"}} | {
+    f"vercel7_openai.{scenario}": {"reasoning_tokens"}
+    for scenario in ("chat", "stream", "tools", "responses")
+}
+# The AI SDK tells its own steps around each call.
+AROUND = {"vercel6": {"invoke_agent", "invoke_workflow"}, "vercel7": {"invoke_agent", "agent_step"}}
 
 
 @cache
@@ -118,4 +123,4 @@ def test_vocabulary_is_recognised(path: Path) -> None:
     family = kept["family"].partition("_")[0]
     expected = DIALECTS.get(family, family)
     assert {span.row["dialect"] for span in spans} <= {expected, "gen_ai"}
-    assert {span.row["operation"] for span in spans} <= {"chat", "embeddings"}
+    assert {span.row["operation"] for span in spans} <= {"chat", "embeddings"} | AROUND.get(family, set())

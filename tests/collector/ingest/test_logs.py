@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from spanledger.messages import parse, question_of, text_of
 from spanledger_collector.ingest import wire
@@ -78,6 +79,23 @@ def test_older_events_of_single_messages_make_one_conversation(pipeline: Pipelin
     pipeline.store_all()
     (row,) = pipeline.rows("SELECT input, output FROM spans")
     assert [message["role"] for message in parse(row["input"])] == ["system", "user"]
+    assert text_of(parse(row["output"])) == "So."
+
+
+def test_body_that_is_a_text_is_the_message(pipeline: Pipeline) -> None:
+    span = SpanData(attributes=chat())
+    pipeline.send(span)
+    message = ExportLogsServiceRequest()
+    scope = message.resource_logs.add().scope_logs.add()
+    for name, said in (("gen_ai.user.message", "Why?"), ("gen_ai.choice", "So.")):
+        scope.log_records.add(
+            trace_id=span.trace_id, span_id=span.span_id, attributes=pairs({"event.name": name}),
+            body=AnyValue(string_value=said),
+        )  # fmt: skip
+    spool(pipeline, message.SerializeToString())
+    pipeline.store_all()
+    (row,) = pipeline.rows("SELECT input, output FROM spans")
+    assert question_of(parse(row["input"])) == "Why?"
     assert text_of(parse(row["output"])) == "So."
 
 

@@ -88,6 +88,27 @@ def test_call_told_by_wrapper_and_sdk_is_billed_once(pipeline: Pipeline, order: 
 
 
 @pytest.mark.parametrize("together", [True, False])
+def test_span_without_tokens_around_a_call_with_them_is_no_call_of_its_own(
+    pipeline: Pipeline, together: bool
+) -> None:
+    silent = {name: value for name, value in chat().items() if "usage" not in name}
+    outer, inner = (
+        SpanData(attributes=silent, scope="wrapper", duration_ns=9_000_000),
+        SpanData(attributes=chat()),
+    )
+    step = SpanData(name="step", trace_id=outer.trace_id, parent_span_id=outer.span_id)
+    inner = replace(inner, trace_id=outer.trace_id, parent_span_id=step.span_id)
+    pipeline.send(inner, step)
+    if not together:
+        pipeline.store_all()
+    pipeline.send(outer, SpanData(attributes=silent, scope="wrapper"))
+    pipeline.store_all()
+    assert totals(pipeline)["calls"] == 2, "the call, and another that only failed to tell its tokens"
+    (refused,) = pipeline.rows("SELECT span_id FROM spans WHERE billable_reason = 'told_below'")
+    assert refused["span_id"] == outer.span_id
+
+
+@pytest.mark.parametrize("together", [True, False])
 def test_one_response_id_in_two_traces_is_one_call(pipeline: Pipeline, together: bool) -> None:
     first = SpanData(attributes=chat(gen_ai__response__id="msg_1"), scope="wrapper")
     second = SpanData(attributes=chat(gen_ai__response__id="msg_1"), scope="sdk", start=first.start + 10)

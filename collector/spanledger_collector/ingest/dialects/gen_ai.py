@@ -59,7 +59,12 @@ SPANLEDGER = Dialect(
 GEN_AI = Dialect(
     name="gen_ai",
     version="semantic-conventions-genai 2026-11",
-    marks=("gen_ai.provider.name", "gen_ai.input.messages", "gen_ai.output.messages"),
+    marks=(
+        "gen_ai.operation.name",
+        "gen_ai.provider.name",
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+    ),
     fields={
         "gen_ai.operation.name": "operation",
         "gen_ai.provider.name": "provider",
@@ -73,6 +78,7 @@ GEN_AI = Dialect(
         "gen_ai.request.seed": "seed",
         "gen_ai.request.stream": "streaming",
         "gen_ai.response.time_to_first_chunk": "seconds.ttft",
+        "gen_ai.client.operation.time_to_first_chunk": "seconds.ttft",
         "gen_ai.usage.input_tokens": "usage.input",
         "gen_ai.usage.output_tokens": "usage.output",
         "gen_ai.usage.cache_read.input_tokens": "usage.cache_read",

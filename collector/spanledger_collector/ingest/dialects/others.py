@@ -133,7 +133,7 @@ LANGFUSE = Dialect(
 
 VERCEL = Dialect(
     name="vercel_ai",
-    version="ai 4 to 6 (experimental_telemetry)",
+    version="ai 4 to 6 (experimental_telemetry); ai 7 with @ai-sdk/otel 1.0 speaks gen_ai",
     marks=("ai.operationId", "ai.model.", "ai.usage.", "ai.settings."),
     scopes=("ai",),
     fields={
@@ -162,6 +162,10 @@ VERCEL = Dialect(
         "ai.usage.outputTokenDetails.reasoningTokens": "usage.reasoning",
         "ai.usage.tokens": "usage.input",
         "ai.value": "value.input",
+        "ai.values": "value.input",
+        "ai.embedding": "vectors",
+        "ai.embeddings": "vectors",
+        "ai.settings.seed": "seed",
         "ai.settings.temperature": "temperature",
         "ai.settings.maxOutputTokens": "max_tokens",
         "ai.toolCall.name": "tool_name",

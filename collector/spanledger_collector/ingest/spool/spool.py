@@ -183,8 +183,8 @@ class Spool:
         """The oldest segment nobody took yet; None after ``timeout_s``.
 
         The open one is sealed once it is ``linger_s`` old, or ``busy_linger_s`` where that is longer and a
-        segment that was taken is not done: then waiting costs nobody time and makes larger inserts.
-        The segment stays in the spool until ``done``.
+        segment that was taken is not done: then waiting costs nobody time and makes larger inserts. While two
+        are not done it grows until it is full. The segment stays in the spool until ``done``.
         """
         deadline = self._clock() + timeout_s
         while True:
@@ -194,7 +194,7 @@ class Spool:
                     return self._sealed[self._taken - 1]
                 now, current = self._clock(), self._open
                 linger = max(linger_s, busy_linger_s) if self._taken else linger_s
-                due = current.since + linger if current is not None else deadline
+                due = deadline if current is None or self._taken > 1 else current.since + linger
                 if self._closing:
                     due = now
                 if due > now:
@@ -202,7 +202,7 @@ class Spool:
                         return None
                     self._wake.wait(min(due, deadline) - now)
                     continue
-                if current is None:
+                if current is None or (self._taken > 1 and not self._closing):
                     return None
             with self._file_lock:
                 if self._open is not None:

@@ -1,6 +1,6 @@
 """Record what real instrumentations send: ``python -m tests.collector.ingest.golden.record [FAMILY...]``.
 
-For each family a fresh environment is made with ``uv run --isolated``, a scenario is run in it against
+For each family a fresh environment is made with ``uv run --isolated`` (or npm), a scenario is run in it against
 the stand-in model server, and everything it exports by OTLP is kept as ``FAMILY.SCENARIO.json`` beside
 this file: the OTLP/JSON requests as received, and the usage the provider itself told for each call.
 """
@@ -29,15 +29,33 @@ from spanledger.testing.model_server import ModelServer
 HERE = Path(__file__).parent
 OTEL = ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"]
 MLFLOW = ["numpy", "pandas", "opentelemetry-exporter-otlp-proto-grpc"]
+NODE = ["@opentelemetry/sdk-trace-node", "@opentelemetry/exporter-trace-otlp-proto", "zod"]
 
 
 @dataclass(frozen=True)
 class Family:
-    """One instrumentation: what to install, and which scenarios of ``scenarios.py`` it can run."""
+    """One instrumentation: what to install, and which scenarios of ``scenarios.py`` (or ``.mjs``) it can run."""
 
     packages: list[str]
     scenarios: list[str]
     environment: dict[str, str] = field(default_factory=dict[str, str])
+    node: bool = False
+
+    def run(self, name: str, scenario: str, environment: dict[str, str], folder: str) -> None:
+        """Run one scenario in a fresh environment of ``folder``."""
+        if self.node:
+            script = Path(folder) / "scenarios.mjs"
+            script.write_text(
+                (HERE / "scenarios.mjs").read_text()
+            )  # packages are looked for beside the script
+            install = ["npm", "install", "--no-audit", "--no-fund", "--no-save", *self.packages]
+            subprocess.run(install, env=environment, cwd=folder, check=True, timeout=600)
+            argv = ["node", script.name]
+        else:
+            packages = [argument for package in self.packages for argument in ("--with", package)]
+            argv = ["uv", "run", "--isolated", "--no-project", "--python", "3.11", *packages]
+            argv += ["python", str(HERE / "scenarios.py")]
+        subprocess.run([*argv, name, scenario], env=environment, cwd=folder, check=True, timeout=600)
 
 
 OPENAI = ["chat", "stream", "tools", "responses", "embeddings", "failure"]
@@ -66,6 +84,8 @@ FAMILIES = {
         {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf"},
     ),
     "native_anthropic": Family([*OTEL, "anthropic"], ANTHROPIC),
+    "vercel6_openai": Family([*NODE, "ai@6", "@ai-sdk/openai@3"], OPENAI, node=True),
+    "vercel7_openai": Family([*NODE, "ai@7", "@ai-sdk/openai@4", "@ai-sdk/otel@1"], OPENAI, node=True),
 }
 
 
@@ -79,7 +99,7 @@ class Sink(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = self._body()
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         signal = "logs" if self.path.endswith("/logs") else "traces"
@@ -89,6 +109,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", self.headers.get("content-type", ""))
         self.send_header("content-length", "0")
         self.end_headers()
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("transfer-encoding", ""):
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        parts: list[bytes] = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
 
     def _read(self, signal: str, body: bytes) -> dict[str, Any]:
         if "json" in self.headers.get("content-type", ""):
@@ -177,12 +207,7 @@ def record(name: str, scenario: str) -> None:
             "TRACELOOP_TELEMETRY": "FALSE",
             "PYTHONPATH": "",
         }
-        packages = [argument for package in family.packages for argument in ("--with", package)]
-        argv = ["uv", "run", "--isolated", "--no-project", "--python", "3.11", *packages]
-        subprocess.run(
-            [*argv, "python", str(HERE / "scenarios.py"), name, scenario],
-            env=environment, cwd=folder, check=True, timeout=600,
-        )  # fmt: skip
+        family.run(name, scenario, environment, folder)
         usage = json.loads(told.read_text()) if told.exists() else []
     sink.shutdown()
     kept = {"family": name, "scenario": scenario, "usage": usage, "requests": scrubbed(sink.requests)}
