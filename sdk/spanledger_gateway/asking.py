@@ -16,8 +16,9 @@ from spanledger.serving.protocols import chat
 from spanledger.serving.protocols.values import Json, obj, text
 from spanledger.serving.relay import READ_BODY, BrokenStreamError, Relay
 from spanledger.serving.snapshot import Upstream
-from spanledger.serving.translate import UntranslatableError, translation
+from spanledger.serving.translate import UntranslatableError, left_out, translation
 
+from . import metrics
 from .calls import Attempt, Call
 from .http.response import Response
 from .upstreams import AttemptFailed, Upstreams
@@ -63,9 +64,13 @@ def prepare(call: Call, attempt: Attempt) -> bytes:
         raise AttemptFailed(Failure(reason="unusable", message=message))
     try:
         attempt.translation = translation(call.endpoint, attempt.wire)
-        return _body(call.ask, attempt)
+        body = _body(call.ask, attempt)
     except UntranslatableError as wrong:
         raise AttemptFailed(Failure(reason="unusable", message=str(wrong))) from wrong
+    if attempt.translation is not None:
+        for name in left_out(call.endpoint, call.ask.body):
+            metrics.count(metrics.LEFT_OUT, call.endpoint, name)
+    return body
 
 
 async def ask(
@@ -141,7 +146,8 @@ async def _start_stream(call: Call, attempt: Attempt, response: Response) -> Liv
     strip = attempt.wire == "chat" and not call.ask.wants_stream_usage
     wants_usage = call.ask.wants_stream_usage
     translator = attempt.translation.stream(wants_usage) if attempt.translation else None
-    relay = Relay(attempt.wire, strip_usage=strip, translator=translator)
+    running = _asks_for_running_usage(call.ask, attempt)
+    relay = Relay(attempt.wire, strip_usage=strip, strip_running_usage=running, translator=translator)
     attempt.answer = relay.answer
     held: list[bytes] = []
     size = 0
@@ -179,11 +185,25 @@ def _body(ask: Ask, attempt: Attempt) -> bytes:
     changes: Json = {}
     if attempt.target.model != ask.model:
         changes["model"] = attempt.target.model
-    if ask.stream and attempt.wire == "chat" and not (ask.endpoint == "chat" and ask.wants_stream_usage):
-        changes["stream_options"] = {**obj(ask.body.get("stream_options")), "include_usage": True}
+    if ask.stream and attempt.wire == "chat":
+        wanted: Json = {"include_usage": True}
+        if _asks_for_running_usage(ask, attempt):
+            wanted["continuous_usage_stats"] = True
+        given = obj(ask.body.get("stream_options")) if ask.endpoint == "chat" else {}
+        if not wanted.items() <= given.items():
+            changes["stream_options"] = {**given, **wanted}
     if attempt.translation is not None:
         return orjson.dumps({**attempt.translation.request(ask.body), **changes})
     return orjson.dumps({**ask.body, **changes}) if changes else ask.raw
+
+
+def _asks_for_running_usage(ask: Ask, attempt: Attempt) -> bool:
+    """Whether the gateway, and not the caller, asks for the usage so far in each chunk: engines that a caller leaves, or
+    that break off, have told then what they did.
+    """
+    if attempt.upstream.protocol != "vllm" or attempt.wire != "chat":
+        return False
+    return obj(ask.body.get("stream_options")).get("continuous_usage_stats") is not True
 
 
 def _json_object(body: bytes) -> Json:

@@ -63,6 +63,9 @@ UNPRICED = Counter("spanledger_gateway_unpriced", "Calls whose cost is unknown."
 ESTIMATED = Counter(
     "spanledger_gateway_usage_estimated", "Calls whose usage had to be estimated.", ["upstream"]
 )
+LEFT_OUT = Counter(
+    "spanledger_gateway_left_out", "Fields that a translated request could not say.", ["endpoint", "field"]
+)
 REDIS_ERRORS = Counter("spanledger_gateway_redis_errors", "Redis commands that failed.", ["use"])
 UNSETTLED = Counter("spanledger_gateway_unsettled", "Settlements dropped because Redis stayed away too long.")
 SNAPSHOT_ERRORS = Counter(

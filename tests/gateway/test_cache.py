@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 import openai
+import openai.types.responses
 import pytest
 import redis
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionStreamOptionsParam
@@ -81,6 +82,27 @@ def test_a_hit_streams_its_usage_to_the_openai_client(gateway: RunningGateway, p
         )
     assert len(primary.calls) == 1
     assert chunks[-1].usage == whole.usage
+
+
+@pytest.mark.parametrize("protocol", ["openai", "anthropic"])
+@pytest.mark.parametrize("first_stream", [True, False])
+def test_responses_share_an_entry_whole_or_streamed(
+    gateway: RunningGateway, primary: ModelServer, protocol: str, first_stream: bool
+) -> None:
+    gateway.route(primary, cache=CacheRule(), protocol=protocol)
+    question = uuid.uuid4().hex
+
+    def asked(client: openai.OpenAI, stream: bool) -> openai.types.responses.Response:
+        if not stream:
+            return client.responses.create(model=MODEL, input=question)
+        with client.responses.stream(model=MODEL, input=question) as events:
+            return events.get_final_response()
+
+    with openai.OpenAI(base_url=gateway.base_url, api_key=KEY) as client:
+        first, second = asked(client, first_stream), asked(client, not first_stream)
+    assert len(primary.calls) == 1
+    assert first.output_text == second.output_text == "Paris."
+    assert (first.id, first.usage) == (second.id, second.usage)
 
 
 CHANGES: list[dict[str, Any]] = [

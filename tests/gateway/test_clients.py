@@ -13,6 +13,7 @@ import pytest
 
 from spanledger import semconv
 from spanledger.testing.model_server import ModelServer
+from spanledger.testing.model_server.behaviour import Answer, Call
 from tests.gateway.conftest import KEY, MODEL, RunningGateway
 
 pytestmark = pytest.mark.broker
@@ -174,20 +175,71 @@ def test_the_ledger_holds_the_usage_of_a_translated_call(
     assert json.loads(attempt[semconv.OUTPUT_MESSAGES])[0]["parts"] == [{"type": "text", "content": "Paris."}]
 
 
-def test_responses(gateway: RunningGateway, oai: openai.OpenAI, primary: ModelServer) -> None:
-    gateway.route(primary)
-    whole = oai.responses.create(model=MODEL, input="Hi", instructions="Be brief.")
-    assert whole.output_text == "Paris."
-    with oai.responses.stream(model=MODEL, input="Hi") as stream:
+def test_responses(oai: openai.OpenAI, upstream: ModelServer) -> None:
+    whole = oai.responses.create(model=MODEL, input="Hi", instructions="Be brief.", max_output_tokens=50)
+    assert (whole.output_text, whole.status) == ("Paris.", "completed")
+    assert "Be brief." in json.dumps(upstream.calls[-1].body)
+    with oai.responses.stream(model=MODEL, input="Hi", instructions="Be brief.") as stream:
+        events = list(stream)
         final = stream.get_final_response()
     assert final.output_text == "Paris."
     assert final.usage is not None
-    primary.set(call_tool="weather")
-    called = oai.responses.create(model=MODEL, input="Hi", tools=RESPONSE_TOOLS)
-    assert [item.type for item in called.output] == ["function_call"]
-    primary.set(call_tool="", answer="one two three four five", cut_after_chunks=2)
+    assert whole.usage is not None
+    assert (final.usage.input_tokens, final.usage.output_tokens) == (
+        whole.usage.input_tokens,
+        whole.usage.output_tokens,
+    )
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    upstream.set(answer="one two three four five", cut_after_chunks=2)
     with pytest.raises(openai.APIError):
         list(oai.responses.create(model=MODEL, input="Hi", stream=True))
+
+
+def test_responses_with_tools(oai: openai.OpenAI, upstream: ModelServer) -> None:
+    upstream.set(call_tool="weather")
+    called = oai.responses.create(model=MODEL, input="Hi", tools=RESPONSE_TOOLS)
+    (call,) = called.output
+    assert call.type == "function_call"
+    assert json.loads(call.arguments) == {"city": "text"}
+    with oai.responses.stream(model=MODEL, input="Hi", tools=RESPONSE_TOOLS) as stream:
+        (streamed,) = stream.get_final_response().output
+    assert streamed.type == "function_call"
+    assert (streamed.name, json.loads(streamed.arguments)) == ("weather", {"city": "text"})
+    upstream.set(call_tool="", answer="It is warm.")
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "21 degrees"}
+    history: Any = [{"role": "user", "content": "Hi"}, call.model_dump(exclude_none=True), result]
+    answered = oai.responses.create(model=MODEL, input=history, tools=RESPONSE_TOOLS)
+    assert answered.output_text == "It is warm."
+    assert "21 degrees" in json.dumps(upstream.calls[-1].body)
+
+
+def thoughtful(call: Call) -> Answer:
+    return Answer(text='{"city": "Rome"}', reasoning="Italy's capital.")
+
+
+def test_responses_with_images_schemas_and_reasoning(oai: openai.OpenAI, upstream: ModelServer) -> None:
+    upstream.set(answer=thoughtful)
+    image = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    asked: Any = [{"role": "user", "content": [{"type": "input_text", "text": "What is it?"}, image]}]
+    wanted: Any = {"format": {"type": "json_schema", "name": "c", "schema": SCHEMA, "strict": True}}
+    whole = oai.responses.create(model=MODEL, input=asked, text=wanted, reasoning={"effort": "low"})
+    assert json.loads(whole.output_text) == {"city": "Rome"}
+    sent = json.dumps(upstream.calls[-1].body)
+    assert "iVBORw0KGgo=" in sent
+    assert '"city"' in sent
+    with oai.responses.stream(model=MODEL, input=asked) as stream:
+        final = stream.get_final_response()
+    kinds = [item.type for item in final.output]
+    assert kinds == [item.type for item in whole.output]
+    assert kinds[-1] == "message"
+
+
+def test_a_response_that_is_cut_short_says_why(oai: openai.OpenAI, upstream: ModelServer) -> None:
+    upstream.set(answer="one two three four five six")
+    short = oai.responses.create(model=MODEL, input="Hi", max_output_tokens=2)
+    assert short.status == "incomplete"
+    assert short.incomplete_details is not None
+    assert short.incomplete_details.reason == "max_output_tokens"
 
 
 def test_what_an_upstream_cannot_serve_passes_it_by(
@@ -197,7 +249,12 @@ def test_what_an_upstream_cannot_serve_passes_it_by(
     upstreams = dict(gateway.project.upstreams)
     upstreams["up1"] = type(upstreams["up1"])(base_url=backup.base_url, allow_private=True)
     gateway.change(upstreams=upstreams)
-    assert "backup" in oai.responses.create(model=MODEL, input="Hi").output_text
+    earlier = oai.responses.create(model=MODEL, input="Hi", previous_response_id="resp_1")
+    assert "backup" in earlier.output_text
+    search: Any = [{"type": "web_search"}]
+    assert "backup" in oai.responses.create(model=MODEL, input="Hi", tools=search).output_text
+    logprobs = oai.chat.completions.create(model=MODEL, messages=QUESTION, logprobs=True)
+    assert "backup" in (logprobs.choices[0].message.content or "")
     assert len(oai.embeddings.create(model=MODEL, input="Hi").data) == 1
     assert len(oai.chat.completions.create(model=MODEL, messages=QUESTION, n=2).choices) == 2
     assert primary.calls == []

@@ -81,6 +81,27 @@ def test_usage_is_passed_on_when_the_caller_asked(gateway: RunningGateway, prima
     assert events(answer.body)[-2]["usage"]["completion_tokens"] == 2
 
 
+@pytest.mark.parametrize("wants_usage", [False, True])
+def test_an_engine_tells_its_usage_so_far_and_the_caller_sees_nothing_of_it(
+    gateway: RunningGateway, primary: ModelServer, wants_usage: bool
+) -> None:
+    primary.set(answer=TEN, flavour="vllm")
+    gateway.route(primary, protocol="vllm")
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if wants_usage else {}
+    whole = gateway.chat(stream=True, **options)
+    assert primary.calls[-1].body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    told = [event["usage"] for event in objects(events(whole.body)) if "usage" in event]
+    assert [usage for usage in told if usage] == (told[-1:] if wants_usage else [])
+    assert text_of(events(whole.body)) == TEN
+    primary.set(cut_after_chunks=4)
+    cut = gateway.chat(stream=True, **options)
+    attempt = gateway.spans(cut, 2)[1]
+    assert attempt[semconv.STATUS] == "cut"
+    # What the engine said in the last chunk that came, and no estimate.
+    assert attempt.get(semconv.USAGE_ESTIMATED) is None
+    assert attempt[semconv.OUTPUT_TOKENS] == 4
+
+
 def test_an_error_before_the_first_content_falls_back_and_the_caller_sees_nothing_of_it(
     gateway: RunningGateway, primary: ModelServer, backup: ModelServer
 ) -> None:

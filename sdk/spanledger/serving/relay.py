@@ -50,13 +50,20 @@ class Relay:
     """One stream on its way from provider to caller; without a translator both speak the same API."""
 
     def __init__(
-        self, wire: Wire, *, strip_usage: bool = False, translator: StreamTranslator | None = None
+        self,
+        wire: Wire,
+        *,
+        strip_usage: bool = False,
+        strip_running_usage: bool = False,
+        translator: StreamTranslator | None = None,
     ) -> None:
+        """``strip_usage``: the caller asked for no usage; ``strip_running_usage``: it did not ask for that of each chunk."""
         self.answer = Answer()
         self.started = False
         """Whether the first content event was seen; until then nothing may be sent to the caller."""
         self._read = READ_EVENT[wire]
         self._strip_usage = strip_usage
+        self._strip_running = strip_running_usage
         self._translator = translator
         self._told_end = False
         self._splitter = sse.EventSplitter()
@@ -115,11 +122,21 @@ class Relay:
         return self._translator.done()
 
     def _pass_on(self, event: bytes, parsed: Json, kind: EventKind) -> bytes:
-        if not self._strip_usage or "usage" not in parsed:
+        if "usage" not in parsed or not (self._strip_usage or self._strip_running):
             return event
         if kind == "usage":
-            return b""
-        return _NULL_USAGE.sub(b"", event, count=1) if parsed["usage"] is None else event
+            return b"" if self._strip_usage else event
+        if parsed["usage"] is None:
+            return _NULL_USAGE.sub(b"", event, count=1) if self._strip_usage else event
+        return self._without_running(event, parsed) if self._strip_running else event
+
+    def _without_running(self, event: bytes, parsed: Json) -> bytes:
+        """The chunk as it would have come had the gateway not asked for the usage so far."""
+        if self._strip_usage:
+            del parsed["usage"]
+        else:
+            parsed["usage"] = None
+        return sse.event(parsed)
 
 
 def _object(data: bytes) -> Json:

@@ -122,7 +122,7 @@ def _chat_stream(kept: Json, with_usage: bool) -> bytes:
     for choice in objects(kept.get("choices")):
         index, message = choice.get("index", 0), obj(choice.get("message"))
         delta = {name: value for name, value in message.items() if value is not None}
-        chunk([{"index": index, "delta": delta, "finish_reason": None}])
+        chunk([{"index": index, "delta": delta, "logprobs": choice.get("logprobs"), "finish_reason": None}])
         chunk([{"index": index, "delta": {}, "finish_reason": choice.get("finish_reason")}])
     if with_usage:
         chunk([], usage=kept.get("usage"))

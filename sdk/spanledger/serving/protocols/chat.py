@@ -35,6 +35,8 @@ def read_event(answer: Answer, event: Json) -> EventKind:
         choice = answer.choice(_index(item, place))
         if _message(choice, obj(item.get("delta"))):
             kind = "content"
+        if item.get("logprobs"):
+            choice.other = True  # nothing else of the stream holds them
         if reason := text(item.get("finish_reason")):
             choice.finish_reason = reason
             kind = "content"
@@ -79,7 +81,7 @@ def _message(choice: Choice, message: Json) -> bool:
     if (told := get("refusal")) and (refusal := text(told)):
         choice.refusal.append(refusal)
         found = True
-    if get("audio"):
+    if get("audio") or get("annotations"):
         choice.other = found = True
     if calls := get("tool_calls"):
         for place, call in enumerate(objects(calls)):

@@ -83,6 +83,9 @@ def _delta(answer: Answer, index: int, delta: Json) -> EventKind:
             if index in choice.tool_calls:
                 choice.tool_calls[index].arguments.append(text(delta.get("partial_json")))
             return "content"
+        case "citations_delta":
+            choice.other = True
+            return "content"
         case _:
             return "other"
 

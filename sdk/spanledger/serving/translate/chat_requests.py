@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -23,10 +23,10 @@ def to_messages(body: Json) -> Json:
     """Translate the body.
 
     Raises:
-        UntranslatableError: it asks for several choices, audio, or content Anthropic has no block for.
+        UntranslatableError: it asks for several choices, log probabilities, audio, a search, tools of a kind that Anthropic
+            has not, or content that it has no block for.
     """
-    if (integer(body.get("n")) or 1) > 1:
-        raise UntranslatableError("Anthropic gives one choice only; 'n' is larger")
+    _refuse(body)
     system, messages = _conversation(body)
     limit = integer(body.get("max_completion_tokens")) or integer(body.get("max_tokens"))
     out: Json = {
@@ -50,6 +50,21 @@ def to_messages(body: Json) -> Json:
     if system:
         out["system"] = "\n\n".join(system)
     return out
+
+
+def _refuse(body: Json) -> None:
+    """Refuse what an answer without it would not be an answer to."""
+    if (integer(body.get("n")) or 1) > 1:
+        raise UntranslatableError("Anthropic gives one choice only; 'n' is larger")
+    for name in ("logprobs", "top_logprobs", "audio", "functions", "function_call", "web_search_options"):
+        if body.get(name):
+            raise UntranslatableError(f"Anthropic's messages have nothing like {name!r}")
+    modalities = body.get("modalities")
+    if isinstance(modalities, list) and set(cast(list[Any], modalities)) - {"text"}:
+        raise UntranslatableError("Anthropic answers in text only; 'modalities' asks for more")
+    for tool in objects(body.get("tools")):
+        if not tool.get("function"):
+            raise UntranslatableError(f"Anthropic has no tool of type {tool.get('type')!r}")
 
 
 def _conversation(body: Json) -> tuple[list[str], list[Json]]:

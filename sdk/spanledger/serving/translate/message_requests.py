@@ -19,6 +19,9 @@ def to_chat(body: Json) -> Json:
     Raises:
         UntranslatableError: it holds a block or a tool of Anthropic's own that chat has no form for.
     """
+    for name in ("mcp_servers", "container"):
+        if body.get(name):
+            raise UntranslatableError(f"{name!r} runs at Anthropic only")
     out: Json = {"model": body.get("model"), "messages": list(_conversation(body))}
     # The newer name is the one that OpenAI's reasoning models take; vLLM takes both.
     out["max_completion_tokens"] = body.get("max_tokens")

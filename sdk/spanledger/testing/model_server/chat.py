@@ -68,7 +68,8 @@ class ChatCompletions:
         head = _head(reply, "chat.completion.chunk") | ({"usage": None} if told else {})
         for index in range(len(reply.choices)):
             yield _chunk(head, index, {"role": "assistant", "content": "", **_refusal(behaviour)})
-        yield from _interleaved(reply, head)
+        is_continuous = told and behaviour.flavour == "vllm" and options.get("continuous_usage_stats") is True
+        yield from _counted(reply, head) if is_continuous else _interleaved(reply, head)
         for index, choice in enumerate(reply.choices):
             yield _chunk(head, index, {}, choice.finish_reason)
         if told:
@@ -155,6 +156,15 @@ def _interleaved(reply: Reply, head: Json) -> Iterator[Event]:
         for index, said in enumerate(deltas):
             if step < len(said):
                 yield _chunk(head, index, said[step], content=True)
+
+
+def _counted(reply: Reply, head: Json) -> Iterator[Event]:
+    """The content with the usage so far in every chunk, as vLLM sends it when ``continuous_usage_stats`` is asked for."""
+    prompt = reply.usage.prompt
+    for made, event in enumerate(_interleaved(reply, head), 1):
+        yield event
+        totals = {"completion_tokens": made + 1, "total_tokens": prompt + made + 1}
+        head["usage"] = {"prompt_tokens": prompt, **totals}
 
 
 def _deltas(choice: Choice, reply: Reply) -> list[Json]:
