@@ -84,7 +84,7 @@ def test_coverage_says_what_share_of_the_calls_was_sampled_scored_and_skipped(
         redis=connect_memory(redis_url),
         hand_over=lambda rule, jobs: planned.append((rule, list(jobs))),
     )
-    assert planner.tick([rule], now + 10 * SECOND) == 4
+    assert planner.tick([rule], time.time_ns() + 10 * SECOND) == 4
     scorers = [build("groundedness")]
     with asyncio.Runner() as runner:
         for _, jobs in planned:
@@ -97,3 +97,25 @@ def test_coverage_says_what_share_of_the_calls_was_sampled_scored_and_skipped(
     assert found.share == 0.5
     rates = world.rows("SELECT DISTINCT sample_rate FROM scores")
     assert rates == [{"sample_rate": 1.0}]
+
+
+@pytest.mark.clickhouse
+@pytest.mark.broker
+def test_more_calls_in_one_millisecond_than_a_page_holds_are_planned_and_late_ones_too(
+    world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanledger_workers.evaluation.planning.PAGE", 4)
+    monkeypatch.setattr("spanledger_workers.evaluation.planning.PAGES", 2)
+    now = time.time_ns()
+    rule = replace(RULE, filter={}, rate=1.0, strata=())
+    planner = Planner(store=world.client, redis=connect_memory(redis_url), hand_over=lambda rule, jobs: None)
+    world.insert([world.call(start_time=now) for _ in range(21)], inserted_at=now)
+    made = 0
+    for tick in range(10):
+        made += planner.tick([rule], now + (5 + tick) * SECOND)
+    assert made == 21
+    late = [world.call(start_time=now) for _ in range(3)]
+    world.insert(late, inserted_at=now + 8 * SECOND)  # visible long after the tick that should have seen it
+    for tick in range(10, 30):
+        made += planner.tick([rule], now + (5 + tick) * SECOND)
+    assert made == 24

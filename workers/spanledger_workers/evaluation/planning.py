@@ -64,20 +64,27 @@ class Planner:
     def _plan(self, rules: Sequence[Rule], delay_s: float, now: int) -> int:
         until = now - SETTLE_NS - seconds(delay_s)
         mark = f"{delay_s:g}"
-        stored = self.redis.hget(WATERMARKS, mark)
-        since = int(stored) - OVERLAP_NS if stored else until - LOOK_BACK_NS
-        made = 0
-        for _ in range(PAGES):
-            calls = new_calls(self.store, since=since, until=until, oldest=now - DAY, limit=PAGE)
+        stored, looked_back = self.redis.hget(WATERMARKS, mark), self.redis.hget(WATERMARKS, f"{mark}:back")
+        back = int(looked_back) if looked_back else 0
+        since = int(stored) if stored else until - LOOK_BACK_NS
+        overlaps = until - back >= OVERLAP_NS  # not in every tick: reading calls again is most of the work
+        if stored and overlaps:
+            since = min(since, max(back, since - LOOK_BACK_NS)) - OVERLAP_NS
+        made, pages, first, after = 0, 0, 0, None
+        while True:
+            calls = new_calls(self.store, since=since, until=until, oldest=now - DAY, limit=PAGE, after=after)
             made += sum(self._new_jobs(rule, calls, now) for rule in rules) if calls else 0
+            pages += 1
             if len(calls) < PAGE:
                 break
-            since = calls[-1].inserted_at  # again from the same millisecond: known jobs are skipped
-            until_seen = since
-            self.redis.hset(WATERMARKS, mark, until_seen)
-        else:
-            return made
+            first = first or calls[0].inserted_at
+            after, reached = calls[-1], calls[-1].inserted_at
+            self.redis.hset(WATERMARKS, mark, max(reached, int(stored or 0)))
+            if pages >= PAGES and reached > first:  # a millisecond may hold more calls than a tick's pages
+                return made
         self.redis.hset(WATERMARKS, mark, until)
+        if overlaps:
+            self.redis.hset(WATERMARKS, f"{mark}:back", until)
         return made
 
     def _new_jobs(self, rule: Rule, calls: Sequence[NewCall], now: int) -> int:

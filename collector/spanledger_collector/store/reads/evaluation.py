@@ -98,15 +98,19 @@ WHERE spans.inserted_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
     AND spans.inserted_at < fromUnixTimestamp64Milli({until:Int64}, 'UTC')
     AND spans.start_time >= fromUnixTimestamp64Nano({oldest:Int64}, 'UTC')
     AND operation IN {operations:Array(String)} AND billable AND status = 'ok' AND purpose = ''
+    AND (spans.inserted_at, spans.trace_id, spans.span_id) > (fromUnixTimestamp64Milli({after:Int64}, 'UTC'),
+        toFixedString(unhex({after_trace:String}), 16), toFixedString(unhex({after_span:String}), 8))
 ORDER BY spans.inserted_at, spans.trace_id, spans.span_id
 LIMIT {limit:UInt32}
 """
 
 
-def new_calls(client: Client, *, since: int, until: int, oldest: int, limit: int) -> list[NewCall]:
+def new_calls(
+    client: Client, *, since: int, until: int, oldest: int, limit: int, after: NewCall | None = None
+) -> list[NewCall]:
     """Model calls of applications inserted in ``since <= t < until`` and started after ``oldest``, in that order.
 
-    Times in ns; ``inserted_at`` has a resolution of one millisecond.
+    Times in ns; ``inserted_at`` has a resolution of one millisecond. ``after``: the last call of the page before.
     """
     parameters = {
         "since": since // 1_000_000,
@@ -114,6 +118,9 @@ def new_calls(client: Client, *, since: int, until: int, oldest: int, limit: int
         "oldest": oldest,
         "operations": list(MODEL_OPERATIONS),
         "limit": limit,
+        "after": after.inserted_at // 1_000_000 if after else 0,
+        "after_trace": after.trace_id if after else "",
+        "after_span": after.span_id if after else "",
     }
     return [NewCall(**row) for row in ask(client, _NEW_CALLS, parameters)]
 
