@@ -153,13 +153,18 @@ def _rows(path: Path, lines: Iterable[str]) -> Iterator[ScoredCase]:
     numbered = [(number, line) for number, line in enumerate(lines, 2) if line.strip()]
     for number, line in numbered:
         try:
-            values = cast("dict[str, Any]", json.loads(line))
-            results = [_result(entry) for entry in values.pop("results")]
-            yield ScoredCase(**values, results=results)
+            yield read_row(line)
         except (ValueError, KeyError, TypeError) as wrong:
             if number == numbered[-1][0]:
                 return  # the run was stopped while it wrote this line
             raise RunError(f"{path}:{number}: {wrong}") from wrong
+
+
+def read_row(line: str) -> ScoredCase:
+    """What ``write_row`` wrote. Raises ValueError, KeyError or TypeError for anything else."""
+    values = cast("dict[str, Any]", json.loads(line))
+    results = [_result(entry) for entry in values.pop("results")]
+    return ScoredCase(**values, results=results)
 
 
 def _result(values: dict[str, Any]) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import tempfile
 import uuid
 from collections.abc import Callable, Generator
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--routes", type=int, default=9)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # engines die here on purpose
     run: dict[str, Callable[[Path], list[Figure]]] = {
         "simulation": lambda _: simulated(options.runs, options.days),
         "planner": planned,

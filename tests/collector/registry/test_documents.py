@@ -30,6 +30,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "key": {"hash": "a" * 64, "scopes": ["read", "ingest", "read"]},
     "member": {"role": "viewer"},
     "evaluator": {"scorers": ["groundedness"], "judge": {"route": "r"}, "daily_cap": "5"},
+    "regression": {"dataset": "d", "route": "r", "scorers": ["exact_match"], "cap": "2"},
     "alert": {"metric": "error_rate", "threshold": 0.1, "channels": ["SLACK_URL"]},
     "prompt": {"template": [{"role": "system", "content": "Hi {{name}}"}], "labels": {"production": 1}},
     "dataset": {"cases": [{"question": "q"}], "anything": 1},

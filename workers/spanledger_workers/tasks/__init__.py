@@ -11,5 +11,6 @@ MODULES = (
     "spanledger_workers.tasks.scoring",
     "spanledger_workers.tasks.caching",
     "spanledger_workers.tasks.covering",
+    "spanledger_workers.tasks.regressing",
 )
 """Loaded when a worker starts; each registers its tasks and what beat sends."""

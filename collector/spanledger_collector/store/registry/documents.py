@@ -16,7 +16,7 @@ from .errors import DocumentError, Problem
 from .fields import Document
 
 Kind = Literal[
-    "upstream", "gpu_pool", "price", "route", "budget", "prompt", "dataset", "evaluator", "alert",
+    "upstream", "gpu_pool", "price", "route", "budget", "prompt", "dataset", "evaluator", "regression", "alert",
     "redaction", "retention", "invoice_source", "key", "member", "allocation", "currency",
 ]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -64,6 +64,30 @@ class Evaluator(Document):
         return value
 
 
+class Regression(Document):
+    """An experiment that is run by itself: on a schedule, and when what it tests changed. Its verdict is an event.
+
+    The route answers the cases of a dataset of the registry, with a prompt (``NAME`` or ``NAME@LABEL``) where one is named;
+    each metric is compared, case by case, with the last run that passed, and may lose ``margin`` (by metric: ``margins``).
+    ``every`` is run once a day or week from ``at_hour`` UTC on; ``cap`` in USD ends a run's judging.
+    """
+
+    dataset: Text
+    route: Text
+    scorers: Annotated[list[Text], Field(min_length=1)]
+    options: dict[str, dict[str, JsonValue]] = Field(default_factory=dict[str, dict[str, JsonValue]])
+    judge: Judge | None = None
+    prompt: str = ""
+    split: str = ""
+    limit: Annotated[int | None, NoneWord, Field(ge=2)] = None
+    every: Literal["day", "week", "none"] = "day"
+    at_hour: Annotated[int, Field(ge=0, le=23)] = 2
+    on_change: bool = True
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
+    margins: dict[str, Finite] = Field(default_factory=dict[str, float])
+    cap: Annotated[Money | None, NoneWord] = None
+
+
 class Alert(Document):
     """A threshold on a metric. ``channels`` name environment variables that hold Apprise or webhook URLs.
 
@@ -123,6 +147,7 @@ class Retention(Document):
 
 MODELS: dict[str, type[Document]] = {
     "evaluator": Evaluator,
+    "regression": Regression,
     "alert": Alert,
     "prompt": Prompt,
     "dataset": Dataset,

@@ -129,8 +129,13 @@ def references(kind: str, document: Mapping[str, Any]) -> Iterator[tuple[Path, A
     elif kind == "gpu_pool":
         for position, upstream in enumerate(document.get("upstreams", ())):
             yield ("upstreams", position), ("upstream", upstream)
-    elif kind == "evaluator":
+    elif kind in ("evaluator", "regression"):
         yield from _of_judge((), document.get("judge") or {})
+    if kind == "regression":
+        yield ("dataset",), ("dataset", document["dataset"])
+        yield ("route",), ("route", document["route"])
+        if document.get("prompt"):
+            yield ("prompt",), ("prompt", document["prompt"].partition("@")[0])
 
 
 def _of_judge(path: Path, judge: Mapping[str, str]) -> Iterator[tuple[Path, Address]]:

@@ -241,7 +241,7 @@ class Registry:
         return True
 
     def _users(self, project: str, address: Address) -> list[str]:
-        rows = self.list_all(["route", "gpu_pool", "evaluator"])
+        rows = self.list_all(["route", "gpu_pool", "evaluator", "regression"])
         return [
             f"{row.kind} {row.name!r}" + (f" of project {row.project!r}" if row.project != project else "")
             for row in rows

@@ -1,0 +1,1 @@
+"""Regression runs: due ones are found, run in slices, compared with the last that passed, and told."""
