@@ -16,6 +16,7 @@ from spanledger_collector.store.registry.errors import ConflictError, DocumentEr
 from spanledger_collector.store.registry.plan import Draft
 from spanledger_collector.store.registry.registry import Registry
 
+from . import finance_acting
 from .here import here
 from .parts.acting import read_key
 from .parts.basic import notice
@@ -143,4 +144,8 @@ ACTIONS: dict[str, Do] = {
     "verdict": _verdict,
     "mark": _mark,
     "save_rule": _save_rule,
+    "accept_finding": finance_acting.accept_finding,
+    "withdraw_import": finance_acting.withdraw_import,
+    "close_month": finance_acting.close_month,
+    "reopen_month": finance_acting.reopen_month,
 }

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from spanledger_collector.store.reads.asking import Client
 from spanledger_collector.store.registry.registry import Registry
 
-from . import callbacks, export, shell
+from . import callbacks, export, finance_export, shell
 from .gate import Gate
 from .here import Store, here
 from .oidc import Provider
@@ -59,6 +59,7 @@ def build(
     """
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(export.router)
+    server.include_router(finance_export.router)
     app = Dash(
         __name__,
         backend="fastapi",

@@ -13,8 +13,9 @@ from spanledger_collector.store.reads import calls
 from .acting import act
 from .call_filter import filter_of, order_of
 from .editing import save
+from .finance_acting import take_file
 from .here import here, read
-from .pages import playground, registry
+from .pages import playground, reconciliation, registry
 from .pages.calls import BLOCK, GRID, lines
 from .pages.playground import Asked, play
 from .parts.acting import ACT, ACTED, FIELD
@@ -66,6 +67,15 @@ def register(app: Dash) -> None:
         prevent_initial_call=True,
     )
     playing(_play)
+    taking = untyped.callback(
+        Output({"type": reconciliation.UPLOADED, "source": MATCH}, "children"),
+        Input({"type": reconciliation.UPLOAD, "source": MATCH}, "contents"),
+        State({"type": reconciliation.UPLOAD, "source": MATCH}, "filename"),
+        State({"type": reconciliation.UPLOAD, "source": MATCH}, "id"),
+        State(LOCATION, "search"),
+        prevent_initial_call=True,
+    )
+    taking(_take)
 
 
 async def _rows(request: dict[str, Any] | None, search: str | None) -> Any:
@@ -107,6 +117,16 @@ async def _play(
     view = view_of("/playground", dict(parse_qs((search or "").lstrip("?"))), viewer.projects, time.time_ns())
     asked = Asked(targets or [], system or "", messages or "", temperature, most, (key or "").strip())
     return await play(view, asked)
+
+
+async def _take(contents: str | None, name: str | None, place: dict[str, str], search: str | None) -> Any:
+    if not contents:
+        return no_update
+    viewer = here().viewer
+    view = view_of(
+        "/reconciliation", dict(parse_qs((search or "").lstrip("?"))), viewer.projects, time.time_ns()
+    )
+    return await take_file(view, str(place["source"]), contents, name or "")
 
 
 async def rows_for(request: dict[str, Any], search: str) -> dict[str, Any]:

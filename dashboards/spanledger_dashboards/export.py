@@ -77,7 +77,7 @@ async def calls_csv(request: Request) -> Response:
     lines = csv_lines(
         _COLUMNS, ([when(row["start_ns"]), *(row[name] for name in _COLUMNS[1:])] for row in rows)
     )
-    return _file(lines, f"calls-{view.project}.csv")
+    return file(lines, f"calls-{view.project}.csv")
 
 
 @router.get("/export/spend.csv")
@@ -112,7 +112,7 @@ async def spend_csv(request: Request) -> Response:
         [when((row.bucket or 0) * SECOND)[:10], *row.group, row.calls, row.errors, row.unpriced, row.input_tokens, row.output_tokens, row.cost, row.saved, row.list_cost]
         for row in found
     )  # fmt: skip
-    return _file(csv_lines(header, rows), f"spend-{view.project}.csv")
+    return file(csv_lines(header, rows), f"spend-{view.project}.csv")
 
 
 @router.get("/export/spans/{trace_id}/{span_id}.json")
@@ -124,18 +124,20 @@ async def span_json(request: Request, trace_id: str, span_id: str) -> Response:
     if record is None:
         return PlainTextResponse("There is no such span in this project.\n", 404)
     body = await asyncio.to_thread(json.dumps, _plain(record), ensure_ascii=False, indent=1)
-    return Response(body, media_type="application/json", headers=_attachment(f"{span_id}.json"))
+    return Response(body, media_type="application/json", headers=attachment(f"{span_id}.json"))
 
 
 def _view(request: Request, path: str) -> View:
     return view_of(path, dict(request.query_params), here().viewer.projects, time.time_ns())
 
 
-def _file(lines: Iterator[str], name: str) -> Response:
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=_attachment(name))
+def file(lines: Iterator[str], name: str) -> Response:
+    """A CSV file, line by line."""
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=attachment(name))
 
 
-def _attachment(name: str) -> dict[str, str]:
+def attachment(name: str) -> dict[str, str]:
+    """The header that makes a browser save an answer under a name without surprises."""
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
     return {"content-disposition": f'attachment; filename="{safe}"'}
 

@@ -24,7 +24,13 @@ from .session import COOKIE, MAX_AGE_S, PERSON_COOKIE, Sessions, Viewer, viewer_
 
 OPEN = ("/_dash-component-suites/", "/assets/", "/_favicon.ico")
 INNER = ("/_dash-layout", "/_dash-dependencies", "/_dash-update-component", "/_reload-hash")
-EXPORTS = ("/export/calls.csv", "/export/spend.csv", "/export/spans/<trace_id>/<span_id>")
+EXPORTS = (
+    "/export/calls.csv",
+    "/export/spend.csv",
+    "/export/statement.csv",
+    "/export/reconciliation.csv",
+    "/export/spans/<trace_id>/<span_id>",
+)
 MAX_FORM = 4096
 
 

@@ -36,6 +36,8 @@ PAGES = {
     "/spend?by=customer_id&then=team&range=7d": "Spend",
     "/budgets": "Budgets",
     "/gpu": "GPU",
+    "/reconciliation": "Reconciliation",
+    "/statements": "Statements",
     "/events": "Alerts and events",
     "/rules": "Alert rules",
     "/registry": "Registry",
@@ -46,10 +48,12 @@ NO_DATA = (
     "/budgets",
     "/datasets",
     "/gpu",
+    "/reconciliation",
     "/registry",
     "/routes",
     "/playground",
-)  # these speak of documents, whatever the time range
+    "/statements",
+)  # these speak of documents or months, whatever the time range
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1024)])

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import random
-from datetime import UTC, datetime
 from decimal import Decimal
 from statistics import fmean, stdev
 from typing import Any
@@ -22,7 +21,6 @@ from spanledger_dashboards import text
 from spanledger_dashboards.call_filter import filter_of
 from spanledger_dashboards.colours import OTHERS, Colours
 from spanledger_dashboards.export import csv_lines
-from spanledger_dashboards.forecast import forecast, period_of
 from spanledger_dashboards.intervals import interval, student, wilson
 from spanledger_dashboards.messages import excerpt, messages, sources
 from spanledger_dashboards.top import top
@@ -209,16 +207,6 @@ def test_intervals_agree_with_tables() -> None:
     low, high = student(10.0, 2.0, 10)  # t(0.975, 9) = 2.2622
     assert high - 10 == pytest.approx(2.2622 * 2 / 10**0.5, rel=2e-3)
     assert interval(0.5, 0.1, 3, binary=False) is None
-
-
-def test_a_budget_ends_when_its_habit_says() -> None:
-    now = datetime(2026, 11, 11, tzinfo=UTC)
-    start, end = period_of("month", now)
-    assert (start.day, end) == (1, datetime(2026, 12, 1, tzinfo=UTC))
-    said = forecast(Decimal(50), Decimal(100), [Decimal(5)] * 10, now, end)
-    assert said.reached == datetime(2026, 11, 21, tzinfo=UTC)
-    assert said.at_end == pytest.approx(150)
-    assert forecast(Decimal(1), Decimal(100), [], now, end).at_end is None
 
 
 def test_the_dearest_keep_their_names_and_the_rest_adds_up() -> None:

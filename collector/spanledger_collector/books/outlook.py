@@ -80,17 +80,23 @@ def refresh(client: Client, project: str, now: datetime, *, model: bool = True) 
 def current(client: Client, project: str, now: datetime) -> dict[str, Told]:
     """Forecasts for a page: the worker's where they are fresh and of the running period, else made without a model."""
     kept = forecasts.stored(client, project)
-    found: dict[str, Told] = {}
-    for subject in subjects(client, project):
-        told = kept.get(subject.name)
-        start, _ = period_of(subject.period, now)
-        fits = (
-            told is not None and told.period_start == start.date() and now - told.time.astimezone(UTC) < FRESH
-        )
-        if told is None or not fits or told.amount != subject.amount:
-            told = foresee(client, project, subject, now, model=False)
-        found[subject.name] = told
-    return found
+    return {
+        subject.name: _fresh(client, project, subject, kept, now) for subject in subjects(client, project)
+    }
+
+
+def month_ahead(client: Client, project: str, now: datetime) -> Told:
+    """The project's month alone, as ``current`` has it."""
+    return _fresh(client, project, Subject(name=""), forecasts.stored(client, project), now)
+
+
+def _fresh(client: Client, project: str, subject: Subject, kept: Mapping[str, Told], now: datetime) -> Told:
+    told = kept.get(subject.name)
+    start, _ = period_of(subject.period, now)
+    fits = told is not None and told.period_start == start.date()
+    if told is None or not fits or now - told.time.astimezone(UTC) >= FRESH or told.amount != subject.amount:
+        return foresee(client, project, subject, now, model=False)
+    return told
 
 
 def odd_day(client: Client, project: str, day: date) -> Anomaly | None:

@@ -15,11 +15,13 @@ from . import (
     people,
     playground,
     rag,
+    reconciliation,
     registry,
     routes,
     rules,
     scores,
     spend,
+    statements,
     trace,
 )
 from .page import Page
@@ -41,6 +43,8 @@ PAGES: tuple[Page, ...] = (
     spend.PAGE,
     budgets.PAGE,
     gpu.PAGE,
+    reconciliation.PAGE,
+    statements.PAGE,
     events.PAGE,
     rules.PAGE,
     registry.PAGE,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from asyncio import gather
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from dash import html
 from dash.development.base_component import Component
 
+from spanledger_collector.books import outlook
+from spanledger_collector.finance.forecast import Forecast, period_of
+from spanledger_collector.store.finance.forecasts import Told
 from spanledger_collector.store.reads import events as audit
 from spanledger_collector.store.reads import spend
 from spanledger_collector.store.reads.events import EventRow
@@ -21,7 +24,6 @@ from spanledger_dashboards.colours import AMBER, GREY, RED
 from spanledger_dashboards.documents import documents
 from spanledger_dashboards.figures.frame import Figure, money_unit
 from spanledger_dashboards.figures.series import Line, lines
-from spanledger_dashboards.forecast import Forecast, forecast, period_of
 from spanledger_dashboards.here import read
 from spanledger_dashboards.pages.page import Page
 from spanledger_dashboards.parts.basic import (
@@ -44,7 +46,7 @@ from spanledger_dashboards.top import UNNAMED
 from spanledger_dashboards.view import View
 
 _RULE = '[budget.support-month]\namount = "500.00"\nperiod = "month"\nscope = { team = "support" }\nalert_at = [0.5, 0.8, 1.0]\nblock_at = 1.0'
-_SAMPLE_DAYS = 14
+_BASIS = {"model": "a model of {0} days", "days": "{0} days", "none": "nothing yet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class Budget:
     start: datetime
     end: datetime | None
     days: list[tuple[int, Decimal]]  # start of each step in Unix seconds, USD
-    sample: list[Decimal]  # recent whole days, oldest first, days without spend as zero
     spenders: list[Spend]
+    said: Forecast
 
     @property
     def amount(self) -> Decimal:
@@ -70,6 +72,11 @@ class Budget:
         return sum((cost for _, cost in self.days), start=Decimal(0))
 
     @property
+    def reached(self) -> date | None:
+        """The day on which the amount is expected to be used up; None: not in this period."""
+        return self.said.reached(self.amount)
+
+    @property
     def scope(self) -> Mapping[str, str]:
         """Fields and values that calls must have to count."""
         return self.version.document.get("scope", {})
@@ -77,8 +84,10 @@ class Budget:
 
 async def render(view: View) -> Component:
     """One panel a budget, the one nearest its end first."""
-    rules, steps = await gather(
+    now = datetime.fromtimestamp(view.now / 1e9, UTC)
+    rules, foreseen, steps = await gather(
         read(view, documents, ["budget"]),
+        read(view, outlook.current, now),
         read(
             view, audit.events, Window(view.now - 400 * DAY, view.now + DAY), kinds=["budget_step"], limit=500
         ),
@@ -92,7 +101,7 @@ async def render(view: View) -> Component:
             [title, empty("No budget yet", "Write one and apply it: spanledger apply budgets.toml", _RULE)],
             className="page",
         )
-    budgets = await gather(*(_budget(view, rule) for rule in rules[:30]))
+    budgets = await gather(*(_budget(view, rule, foreseen.get(f"budget:{rule.name}")) for rule in rules[:30]))
     ordered = sorted(budgets, key=lambda budget: -(budget.spent / budget.amount))
     return html.Div(
         [
@@ -109,46 +118,33 @@ async def render(view: View) -> Component:
 PAGE = Page("/budgets", "Budgets", render, "Money")
 
 
-async def _budget(view: View, rule: Version) -> Budget:
+async def _budget(view: View, rule: Version, told: Told | None) -> Budget:
     now = datetime.fromtimestamp(view.now / 1e9, UTC)
     start, end = period_of(str(rule.document.get("period", "month")), now)
     scope: dict[str, str] = rule.document.get("scope", {})
     tomorrow = (view.now // DAY + 1) * DAY
     since = max(int(start.timestamp()) * SECOND, tomorrow - 4000 * DAY)
     by = "user_id" if "team" in scope else "team"
-    sampled = Window(tomorrow - (_SAMPLE_DAYS + 1) * DAY, tomorrow - DAY)
     step = 3600 if str(rule.document.get("period")) == "day" else DAY // SECOND
-    days, recent, spenders = await gather(
+    days, spenders = await gather(
         read(view, spend.spend, Window(since, tomorrow), [], step_s=step, only=scope),
-        read(view, spend.spend, sampled, [], step_s=DAY // SECOND, only=scope),
         read(view, spend.spend, Window(since, tomorrow), [by, "model"], only=scope),
     )
+    unknown = Forecast(spent=Decimal(0), method="none", days=0)
     return Budget(
         rule,
         step,
         start,
         end,
         sorted((row.bucket or 0, row.cost) for row in days),
-        _whole_days(recent, sampled),
         spenders,
+        told.forecast if told else unknown,
     )
-
-
-def _whole_days(rows: Sequence[Spend], window: Window) -> list[Decimal]:
-    """Cost of each day from the first with any spend, so that a new team's idle past does not flatter it."""
-    cost = {row.bucket or 0: row.cost for row in rows}
-    if not cost:
-        return []
-    return [
-        cost.get(day, Decimal(0))
-        for day in window.buckets(DAY // SECOND)
-        if min(cost) <= day < window.end // SECOND
-    ]
 
 
 def _panel(view: View, budget: Budget, steps: Sequence[EventRow]) -> Component:
     rule, now = budget.version.document, datetime.fromtimestamp(view.now / 1e9, UTC)
-    said = forecast(budget.spent, budget.amount, budget.sample, now, budget.end)
+    said, reached = budget.said, budget.reached
     share = budget.spent / budget.amount
     scope = (
         ", ".join(f"{name} {value}" for name, value in budget.scope.items()) or "every call of the project"
@@ -169,17 +165,26 @@ def _panel(view: View, budget: Budget, steps: Sequence[EventRow]) -> Component:
         stats(
             stat("Spent", usd(budget.spent), title=usd_exact(budget.spent), about=percent(float(share)) + " of the budget", tone="red" if share >= 1 else "amber" if share >= Decimal("0.8") else ""),
             stat("Left", usd(max(Decimal(0), budget.amount - budget.spent)), about=_until(budget, now)),
-            stat("A day", usd(Decimal(str(round(said.per_day, 9)))) if budget.sample else NONE, about=f"mean of the last {len(budget.sample)} whole days" if budget.sample else "no whole day yet"),
-            stat("At the end of the period", usd(Decimal(str(round(said.at_end, 2)))) if said.at_end is not None else NONE, about=f"95 % interval ${said.low:,.2f} to ${said.high:,.2f}" if said.low is not None else "", tone="amber" if said.at_end and said.at_end > budget.amount else ""),
-            stat("Ends", said.reached.strftime("%d %b %H:%M") if said.reached else "not in this period", about="has ended" if share >= 1 else "at the present rate, UTC", tone="red" if said.reached else "green"),
+            stat("Rests on", _BASIS[said.method].format(said.days), about="fitted hourly by the worker" if said.method == "model" else "until the worker has fitted a model" if said.method == "days" else ""),
+            stat("At the end of the period", usd(_money(said.at_end)) if budget.end else NONE, about=f"90 % interval ${said.low:,.2f} to ${said.high:,.2f}" if budget.end and said.low is not None else "", tone="amber" if budget.end and said.at_end and said.at_end > budget.amount else ""),
+            stat("Ends", "now" if share >= 1 else reached.strftime("%d %b") if reached else "not in this period", about="has ended" if share >= 1 else _earliest(budget), tone="red" if reached or share >= 1 else "green"),
         ),
         grid(
-            html.Div(chart(f"budget-{budget.version.name}", _figure(budget, said, now), f"Spend of budget {line(budget.version.name, 60)} against its amount")),
+            html.Div(chart(f"budget-{budget.version.name}", _figure(budget, now), f"Spend of budget {line(budget.version.name, 60)} against its amount")),
             _spenders(view, budget),
         ),
         _stages(view, budget, block, steps),
     ]  # fmt: skip
     return panel(line(budget.version.name, 80), body, about=about, actions=actions, wide=True)
+
+
+def _earliest(budget: Budget) -> str:
+    fear = budget.said.reached(budget.amount, "high")
+    return f"expected; {fear:%d %b} at the worst of twenty" if fear else "expected, UTC"
+
+
+def _money(amount: float | None) -> Decimal | None:
+    return None if amount is None else Decimal(str(round(amount, 6)))
 
 
 def _until(budget: Budget, now: datetime) -> str:
@@ -189,7 +194,7 @@ def _until(budget: Budget, now: datetime) -> str:
     return f"for {left / 86400:.1f} days" if left > 86_400 else f"for {left / 3600:.0f} hours"
 
 
-def _figure(budget: Budget, said: Forecast, now: datetime) -> Figure:
+def _figure(budget: Budget, now: datetime) -> Figure:
     step, seconds = budget.step_s, int(now.timestamp())
     first = budget.days[0][0] if budget.days else seconds // step * step
     start = first if budget.end is None else int(budget.start.timestamp())
@@ -201,14 +206,36 @@ def _figure(budget: Budget, said: Forecast, now: datetime) -> Figure:
         total += cost.get(at - step, Decimal(0))
         spent.append(float(total) if at <= seconds else None)
     present = float(budget.spent)
-    ahead = [present + said.per_day * (at - seconds) / 86_400 if at > seconds - step else None for at in ends]
+    mean, low, high = (_ahead(budget, now, ends, name) for name in ("mean", "low", "high"))
     amount = float(budget.amount)
     drawn = [
         Line("spent", spent, AMBER),
-        Line("at the present rate", ahead if budget.sample else [None] * len(ends), AMBER, dashed=True),
-        Line("budget", [amount] * len(ends), RED if said.reached else GREY),
+        Line("expected", mean, AMBER, band=(low, high), dashed=True),
+        Line("budget", [amount] * len(ends), RED if budget.reached else GREY),
     ]
     return lines(ends, drawn, money_unit([amount, present]), height=230)
+
+
+def _ahead(budget: Budget, now: datetime, ends: Sequence[int], name: str) -> list[float | None]:
+    """What is expected to be spent at each moment to come: between two midnights in proportion to the time."""
+    said, seconds = budget.said, now.timestamp()
+    if not said.ahead:
+        return [None] * len(ends)
+    today = datetime(now.year, now.month, now.day, tzinfo=UTC).timestamp()
+    marks = [
+        (seconds, 0.0),
+        *((today + 86_400 * (at + 1), float(getattr(entry, name))) for at, entry in enumerate(said.ahead)),
+    ]
+    found: list[float | None] = []
+    for at in ends:
+        after = next((number for number, (time, _) in enumerate(marks) if time >= at), None)
+        if at < seconds - budget.step_s or after is None:
+            found.append(None)
+            continue
+        (since, less), (until, more) = marks[max(0, after - 1)], marks[after]
+        share = (at - since) / (until - since) if until > since else 0.0
+        found.append(float(budget.spent) + less + (more - less) * min(1.0, max(0.0, share)))
+    return found
 
 
 def _spenders(view: View, budget: Budget) -> Component:

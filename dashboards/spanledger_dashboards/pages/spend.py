@@ -5,11 +5,15 @@ from __future__ import annotations
 from asyncio import gather
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from dash import html
 from dash.development.base_component import Component
 
+from spanledger_collector.books import outlook
+from spanledger_collector.finance.anomaly import Anomaly
+from spanledger_collector.finance.forecast import Forecast
 from spanledger_collector.store.reads import spend
 from spanledger_collector.store.reads.spend import OVER_SPANS, Spend
 from spanledger_dashboards import colours as palette
@@ -18,13 +22,14 @@ from spanledger_dashboards.figures.series import stacked
 from spanledger_dashboards.here import colours, read
 from spanledger_dashboards.pages.page import Page
 from spanledger_dashboards.parts import filters
-from spanledger_dashboards.parts.basic import Column as C
 from spanledger_dashboards.parts.basic import (
+    Child,
     chart,
     dot,
     empty,
     grid,
     link,
+    notice,
     page_title,
     panel,
     share,
@@ -32,7 +37,8 @@ from spanledger_dashboards.parts.basic import (
     stats,
     table,
 )
-from spanledger_dashboards.text import change, count, percent, short, usd, usd_exact
+from spanledger_dashboards.parts.basic import Column as C
+from spanledger_dashboards.text import change, count, line, percent, short, usd, usd_exact
 from spanledger_dashboards.top import UNNAMED, top
 from spanledger_dashboards.view import View
 
@@ -55,6 +61,10 @@ async def render(view: View) -> Component:
     if view.get("none") in LABELS:
         only[view.get("none")] = ""
     step = view.window.step_s(points=45)
+    now = datetime.fromtimestamp(view.now / 1e9, UTC)
+    looking = gather(
+        read(view, outlook.month_ahead, now), read(view, outlook.odd_days, now.date() - timedelta(days=1))
+    )
     series, groups, crossed, before, tint = await gather(
         read(view, spend.spend, view.window, [by], step_s=step, only=only),
         read(view, spend.spend, view.window, [by], only=only),
@@ -62,6 +72,7 @@ async def render(view: View) -> Component:
         read(view, spend.spend, view.window.before(), [by], only=only),
         colours(view, by if by in ("team", "model", "provider") else "team"),
     )
+    foreseen, odd = await looking
     controls = [
         filters.select(view, "by", "Group by", [*LABELS.items()], "team"),
         filters.select(view, "then", "Then by", [*LABELS.items()], then),
@@ -75,7 +86,8 @@ async def render(view: View) -> Component:
         [
             title,
             filters.bar(view, *controls),
-            _numbers(view, groups, before),
+            _numbers(view, groups, before, foreseen.forecast),
+            _odd(view, odd),
             panel(f"Cost by {LABELS[by]}", chart("spend", _figure(view, series, by, tint, step), f"Cost over time by {LABELS[by]}"), about="USD, drag over a period to look closer", wide=True),
             grid(
                 panel(f"By {LABELS[by]}", _groups(view, groups, before, by, tint), about="against the period before"),
@@ -105,7 +117,7 @@ def _nothing(filtered: bool) -> Component:
     )
 
 
-def _numbers(view: View, groups: Sequence[Spend], before: Sequence[Spend]) -> Component:
+def _numbers(view: View, groups: Sequence[Spend], before: Sequence[Spend], ahead: Forecast) -> Component:
     cost, earlier = _sum(groups), _sum(before)
     calls = sum(group.calls for group in groups)
     unpriced = sum(group.unpriced for group in groups)
@@ -120,6 +132,7 @@ def _numbers(view: View, groups: Sequence[Spend], before: Sequence[Spend]) -> Co
              about=f"{short(sum(group.output_tokens for group in groups))} of them output"),
         stat("Saved by the cache", usd(saved), about=percent(float(saved), float(saved + cost)) + " of the bill without it"),
         *_gpu(groups),
+        stat("At the month's end", usd(None if ahead.at_end is None else Decimal(str(round(ahead.at_end, 6)))), about=f"90 % interval ${ahead.low:,.2f} to ${ahead.high:,.2f}" if ahead.low is not None else "no whole day yet", title="rests on a model of " * (ahead.method == "model") + f"{ahead.days} days"),
         stat("Unpriced calls", count(unpriced), tone="amber" if unpriced else "", about="not in the sums" if unpriced else "every call has a price",
              href=view.href("/calls", unpriced="1")),
     )  # fmt: skip
@@ -140,6 +153,33 @@ def _gpu(groups: Sequence[Spend]) -> list[Component]:
         if vendor
         else []
     )
+
+
+def _odd(view: View, odd: Sequence[Anomaly]) -> Component | None:
+    """Days out of their weekday's habit, whatever the time range above."""
+    if not odd:
+        return None
+    told: list[Child] = []
+    for found in odd[:5]:
+        start = f"{found.day}T00:00:00Z"
+        moved = ", ".join(
+            f"{LABELS.get(part.dimension, part.dimension)} {line(part.value, 40) or UNNAMED} {usd(part.difference)}"
+            for part in found.moved
+        )
+        by = found.moved[0].dimension if found.moved else "team"
+        day = view.href(
+            "/spend", range=None, from_=start, to=f"{found.day + timedelta(days=1)}T00:00:00Z", by=by
+        )
+        told.append(
+            html.Div(
+                [
+                    link(f"{found.day:%a %d %b}", day),
+                    f" cost {usd(found.cost)} where {usd(found.expected)} was to be expected. ",
+                    f"Moved: {moved}." if moved else "No single dimension moved.",
+                ]
+            )
+        )
+    return notice(told, "amber")
 
 
 def _sum(groups: Sequence[Spend]) -> Decimal:
