@@ -30,6 +30,11 @@ def label(value: Value) -> str | None:
     return text(value)[:_MAX_LABEL]
 
 
+def tier(value: Value) -> str | None:
+    """A service tier as price lists write it; providers and their SDKs differ in case."""
+    return text(value)[:_MAX_LABEL].strip().lower()
+
+
 def number(value: Value) -> float | None:
     """A finite number, also from text."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -141,7 +146,6 @@ COLUMNS: dict[str, Callable[[Value], object]] = {
             "request_model",
             "response_model",
             "finish_reason",
-            "service_tier",
             "region",
             "route",
             "upstream",
@@ -180,6 +184,7 @@ COLUMNS: dict[str, Callable[[Value], object]] = {
     "seed": lambda value: whole(value, I64, -I64 - 1),
     "tags": strings,
     "finish_reason": reasons,
+    "service_tier": tier,
     "cache": _one_of(CACHE_STATES),
     "status": _one_of(STATUSES),
 }

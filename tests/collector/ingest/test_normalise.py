@@ -138,6 +138,17 @@ def test_value_that_does_not_fit_its_column_stays_readable() -> None:
     assert found["attributes"] == {"invalid.max_tokens": "many", "invalid.temperature": "nan"}
 
 
+@pytest.mark.parametrize("name", ["openai.response.service_tier", "anthropic.response.service_tier"])
+def test_service_tier_is_written_as_price_lists_do(name: str) -> None:
+    assert row(chat() | {name: " Priority"})["service_tier"] == "priority"
+
+
+def test_of_two_names_for_a_fact_the_lower_one_is_kept_in_either_order() -> None:
+    for names in (("gen_ai.system", "gen_ai.provider.name"), ("gen_ai.provider.name", "gen_ai.system")):
+        found = row(dict.fromkeys(names, "x") | {"gen_ai.system": "azure", "gen_ai.provider.name": "openai"})
+        assert (found["provider"], found["attributes"]) == ("openai", {"gen_ai.system": "azure"})
+
+
 def test_newer_name_of_a_fact_holds_and_the_other_is_kept() -> None:
     found = row({"gen_ai.provider.name": "openai", "gen_ai.system": "azure"})
     assert found["provider"] == "openai"
