@@ -25,12 +25,13 @@ from spanledger.serving.snapshot import CacheRule
 
 from . import metrics
 from .calls import Attempt, Call
-from .flights import Flight, Flights, counted
+from .flights import Flight, Flights
 from .meanings import Meanings
 from .redis_link import RedisLink
-from .redis_wire import RedisAwayError
+from .redis_wire import RedisAwayError, Unheard
 
 _LARGEST = 4 << 20
+_UNHEARD = Unheard("cache")
 _QUESTION_CHARACTERS = 1000
 
 
@@ -71,9 +72,11 @@ class AnswerCache:
     async def _find(self, call: Call, rule: CacheRule, digest: str, stores: bool) -> Entry | None:
         key = _key(call.key.project, digest)
         if rule.exact:
-            if (entry := await self._get(key, rule.ttl_s)) is not None:
-                return entry
-            if stores and (entry := await self._join(call, key, digest, rule.ttl_s)) is not None:
+            if not stores:
+                entry = await self._get(key, rule.ttl_s)
+            elif (entry := self._remembered(key, rule.ttl_s)) is None:
+                entry = await self._join(call, key, digest, rule.ttl_s)
+            if entry is not None:
                 return entry
         if rule.semantic is None:
             metrics.count(metrics.CACHE_MISSES, "unknown")
@@ -93,7 +96,7 @@ class AnswerCache:
 
     async def _join(self, call: Call, key: str, digest: str, ttl_s: float) -> Entry | None:
         flight_key = f"spanledger:cache-flight:{call.key.project}:{digest}"
-        joined = await self._flights.join(flight_key, lambda: self._get(key, ttl_s))
+        joined = await self._flights.join(flight_key, key, lambda data: self._read(key, data, ttl_s))
         if isinstance(joined, Flight):
             call.flight = joined
             return None
@@ -118,7 +121,7 @@ class AnswerCache:
         self._memory.put(key, data, entry.expires_at)
         lives_ms = max(1, int(entry.expires_at * 1000 - time.time() * 1000))
         # Before the lease is given back: whoever takes it next finds the answer.
-        self._link.submit("SET", key, data, "PX", lives_ms).add_done_callback(counted)
+        self._link.send(("SET", key, data, "PX", lives_ms), _UNHEARD)
         self.land(call, entry)
         if call.meaning is not None and not attempt.fallback_from:
             self._meanings.keep(call, entry, lives_ms)
@@ -170,12 +173,14 @@ class AnswerCache:
         ), ""
 
     async def _get(self, key: str, ttl_s: float) -> Entry | None:
+        entry = self._remembered(key, ttl_s)
+        return entry if entry is not None else await self._from_redis_only(key, ttl_s)
+
+    def _remembered(self, key: str, ttl_s: float) -> Entry | None:
         now = time.time()
         data = self._memory.get(key, now)
         entry = Entry.decode(data) if data else None
-        if entry is None:
-            return await self._from_redis_only(key, ttl_s)
-        return entry if entry.stored_at / 1e9 + ttl_s > now else None
+        return entry if entry is not None and entry.stored_at / 1e9 + ttl_s > now else None
 
     async def _from_redis_only(self, key: str, ttl_s: float) -> Entry | None:
         try:
@@ -183,8 +188,12 @@ class AnswerCache:
         except RedisAwayError:
             metrics.count(metrics.REDIS_ERRORS, "cache")
             return None
-        entry = Entry.decode(data) if data else None
-        if entry is None or data is None:
+        return self._read(key, data, ttl_s) if data else None
+
+    def _read(self, key: str, data: bytes, ttl_s: float) -> Entry | None:
+        """What Redis keeps, if it still holds; remembered here."""
+        entry = Entry.decode(data)
+        if entry is None:
             return None
         expires_at = min(entry.expires_at, entry.stored_at / 1e9 + ttl_s)
         if expires_at <= time.time():

@@ -8,22 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from spanledger.serving.caching import Entry
 
 from . import metrics
 from .calls import Meaning
 from .redis_link import RedisLink, Script
-from .redis_wire import RedisAwayError
+from .redis_wire import RedisAwayError, Unheard, UnknownScriptError
 
 _LEASE_S = 10.0
+_CACHE = Unheard("cache")
+# KEYS: the entry, the flight. ARGV: token, lease in ms. The entry; else 1 when the lease was taken, 0 when another has it.
+_LOOK = Script(
+    """
+local kept = redis.call('GET', KEYS[1])
+if kept then return kept end
+return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+"""
+)
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.02, 0.25
 _RELEASE = Script(
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 )
 
-Find = Callable[[], Awaitable[Entry | None]]
+Read = Callable[[bytes], Entry | None]
 Landing = tuple[Entry, Meaning | None]
 """An answer, and how it was found where it was found by meaning."""
 
@@ -47,10 +56,9 @@ class Flights:
         self._flights: dict[str, Flight] = {}
         self._token = uuid.uuid4().hex
 
-    async def join(self, key: str, find: Find) -> Landing | Flight | None:
-        """The answer of the same request in flight; or a flight, which the caller must land; None: ask alone.
-
-        ``find`` looks whether another gateway's answer has come.
+    async def join(self, key: str, entry_key: str, read: Read) -> Landing | Flight | None:
+        """The answer that is kept, or comes of the same request in flight; or a flight, which the caller must land; None: ask
+        alone. ``read`` makes an entry of what Redis keeps under ``entry_key``, if it still holds.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait_s
@@ -58,13 +66,14 @@ class Flights:
             return await self._follow(flight, deadline - loop.time())
         flight = self._flights[key] = Flight(key)
         try:
-            entry = await self._wait_for_others(flight, find, deadline)
+            entry, has_waited = await self._wait_for_others(flight, entry_key, read, deadline)
         except BaseException:
             self.land(flight, None)
             raise
         if entry is not None:
             self.land(flight, (entry, None))
-            metrics.count(metrics.CACHE_FOLLOWERS, "answered")
+            if has_waited:
+                metrics.count(metrics.CACHE_FOLLOWERS, "answered")
             return entry, None
         return flight
 
@@ -89,50 +98,50 @@ class Flights:
             flight.renewal.cancel()
         if flight.has_lease:
             flight.has_lease = False
-            _forget(self._link.script(_RELEASE, [flight.key], [self._token]))
+            self._link.send_script(_RELEASE, [flight.key], [self._token], _CACHE)
 
-    async def _wait_for_others(self, flight: Flight, find: Find, deadline: float) -> Entry | None:
-        """Take the lease, or wait for whoever has it; None: the flight may ask upstream."""
+    async def _wait_for_others(
+        self, flight: Flight, entry_key: str, read: Read, deadline: float
+    ) -> tuple[Entry | None, bool]:
+        """Take the lease, or wait for whoever has it: the entry (None: the flight may ask upstream), and whether it waited."""
         loop = asyncio.get_running_loop()
-        pause = _FIRST_LOOK_S
+        pause, has_waited = _FIRST_LOOK_S, False
         try:
             while True:
-                # In one round trip: the answer may have come between our look and the lease.
-                taken, entry = await asyncio.gather(self._lease(flight), find())
-                if entry is not None or taken:
-                    return entry
+                found = await self._look(flight, entry_key)
+                if isinstance(found, bytes):
+                    return read(found), has_waited
+                if found:
+                    return None, has_waited
                 if loop.time() > deadline:
                     metrics.count(metrics.CACHE_FOLLOWERS, "timeout")
-                    return None
+                    return None, True
+                has_waited = True
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, _LONGEST_LOOK_S)
+        except UnknownScriptError:
+            self._link.forget_scripts()
         except RedisAwayError:
             metrics.count(metrics.REDIS_ERRORS, "cache")
-        return None
+        return None, has_waited
 
-    async def _lease(self, flight: Flight) -> bool:
+    async def _look(self, flight: Flight, entry_key: str) -> bytes | bool:
+        """What is kept; else whether the lease was taken. One command: on the way of every call that is no repeat."""
         flight.has_lease = True  # perhaps: whoever is cancelled while asking gives it back
-        taken = await self._link.call("SET", flight.key, self._token, "NX", "PX", int(_LEASE_S * 1000))
-        flight.has_lease = bool(taken)
-        if taken and not flight.landed.done():
+        found: bytes | int = await self._link.script(
+            _LOOK, [entry_key, flight.key], [self._token, int(_LEASE_S * 1000)]
+        )
+        flight.has_lease = found == 1
+        if isinstance(found, bytes):
+            return found
+        if flight.has_lease and not flight.landed.done():
             self._renew_later(flight)
-        return bool(taken)
+        return flight.has_lease
 
     def _renew_later(self, flight: Flight) -> None:
         flight.renewal = asyncio.get_running_loop().call_later(_LEASE_S / 3, self._renew, flight)
 
     def _renew(self, flight: Flight) -> None:
         if not flight.landed.done():
-            _forget(self._link.submit("PEXPIRE", flight.key, int(_LEASE_S * 1000)))
+            self._link.send(("PEXPIRE", flight.key, int(_LEASE_S * 1000)), _CACHE)
             self._renew_later(flight)
-
-
-def _forget(future: asyncio.Future[object]) -> None:
-    """Nobody waits for this answer; a failure is counted."""
-    future.add_done_callback(counted)
-
-
-def counted(future: asyncio.Future[object]) -> None:
-    """Count a failed command of the cache."""
-    if not future.cancelled() and future.exception() is not None:
-        metrics.count(metrics.REDIS_ERRORS, "cache")

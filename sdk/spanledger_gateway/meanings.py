@@ -25,11 +25,12 @@ from . import metrics
 from .cache_log import KEEP, LOG
 from .calls import Call, Meaning
 from .embeddings import Embeddings
-from .flights import counted
 from .redis_link import RedisLink
+from .redis_wire import Unheard
 
 logger = logging.getLogger("spanledger.gateway")
 
+_UNHEARD = Unheard("cache")
 _MOST_WAITING = 64  # questions that may wait for the one thread
 _LONGEST_THOUGHT_S = 0.5
 T = TypeVar("T")
@@ -147,7 +148,7 @@ class Meanings:
         if (tier := self._tiers.get(place)) is not None:
             self._thread.submit(tier.index.touch, entry)
         command = ("ZADD", _used_key(*place), "XX", int(time.time() * 1000), entry)
-        self._link.submit(*command).add_done_callback(counted)
+        self._link.send(tuple(command), _UNHEARD)
 
     def keep(self, call: Call, entry: Entry, lives_ms: int) -> None:
         """Make a new answer findable, here and in the other gateways. Never waits."""

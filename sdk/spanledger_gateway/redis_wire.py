@@ -9,6 +9,8 @@ from typing import Any, Protocol, cast
 
 import hiredis
 
+from . import metrics
+
 _GRACE_S = 0.05
 
 Argument = str | bytes | int | float
@@ -39,6 +41,24 @@ class Taker(Protocol):
     def set_exception(self, exception: Any, /) -> None:
         """There is none."""
         ...
+
+
+class Unheard:
+    """Takes answers that nobody waits for; failures are counted under their use."""
+
+    def __init__(self, use: str) -> None:
+        self._use = use
+
+    def done(self) -> bool:
+        """Failures always matter."""
+        return False
+
+    def set_result(self, result: Any, /) -> None:
+        """Good."""
+
+    def set_exception(self, exception: Any, /) -> None:
+        """Count it."""
+        metrics.count(metrics.REDIS_ERRORS, self._use)
 
 
 class Wire(asyncio.Protocol):
