@@ -49,6 +49,11 @@ class Settings(NamedTuple):
         return Path(self.home).expanduser() / "journal"
 
     @property
+    def registry_dir(self) -> Path:
+        """Where the last snapshots of the registry are kept, for a start without the collector."""
+        return Path(self.home).expanduser() / "registry"
+
+    @property
     def traces_url(self) -> str:
         """Where finished spans are posted."""
         return self.endpoint.rstrip("/") + "/v1/traces"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spanledger.serving.bookings import Booking, unpriced
+from spanledger.serving.bookings import Booking, stepping_down, unpriced
 from spanledger.serving.failures import Failure, wait_before_retry
 from spanledger.serving.health import HealthBook, State
 from spanledger.serving.refusals import RefusedError
@@ -207,9 +207,8 @@ class Attempts:
         """A budget that came to its cheaper stage sends the call to another route."""
         if call.stepped_down:
             return
-        for one, spent, stage in zip(booking.budgets, booking.spent, booking.stages, strict=True):
-            is_reached = one.cheaper_from is not None and spent >= one.cheaper_from
-            route = call.project.routes.get(one.budget.cheaper_route) if is_reached or stage else None
+        for one in stepping_down(booking):
+            route = call.project.routes.get(one.budget.cheaper_route)
             if route is not None and route is not call.route:
                 self._ledger.settle(booking, 0)
                 raise StepDown(route, one.name)

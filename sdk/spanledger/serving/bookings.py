@@ -5,7 +5,7 @@ The one bookkeeping of the gateway and of wrapped clients. They differ only in h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from spanledger.serving.budgets import LEASE_MS, MISSING, Applied
@@ -30,6 +30,13 @@ class Booking:
     closed: bool = False
     spent: list[int] = field(default_factory=list[int])
     stages: list[int] = field(default_factory=list[int])  # by forecast: 1 cheaper, 2 only the cache
+
+
+def stepping_down(booking: Booking) -> Iterator[Applied]:
+    """The budgets of an admitted booking that came to the stage where calls go to a cheaper route."""
+    for one, spent, stage in zip(booking.budgets, booking.spent, booking.stages, strict=True):
+        if stage or (one.cheaper_from is not None and spent >= one.cheaper_from):
+            yield one
 
 
 @dataclass(slots=True, frozen=True)

@@ -1,7 +1,7 @@
 """The process's key in; its project's budgets and prices, as the collector compiled them, out.
 
 The first call that needs them waits for the collector, a few seconds at most. A thread then asks every two seconds
-whether they changed; while the collector is away the last ones hold.
+whether they changed; while the collector is away the last ones hold, also those that an earlier process kept on disk.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from spanledger import collector_client
@@ -19,7 +20,7 @@ from spanledger.collector_client import CollectorAwayError
 from spanledger.prices import PriceTable
 from spanledger.serving.budgets import BudgetBook
 from spanledger.serving.decoding import encode
-from spanledger.serving.snapshot import ProjectSnapshot, Snapshot, SnapshotError
+from spanledger.serving.snapshot import ProjectSnapshot, Route, Snapshot, SnapshotError, Upstream
 from spanledger.settings import Settings
 
 logger = logging.getLogger("spanledger")
@@ -42,6 +43,8 @@ class Registered:
     key_id: str
     book: BudgetBook | None
     prices: PriceTable
+    routes: dict[str, Route]
+    upstreams: dict[str, Upstream]
 
 
 def compiled(snapshot: Snapshot, settings: Settings) -> Registered:
@@ -59,6 +62,8 @@ def compiled(snapshot: Snapshot, settings: Settings) -> Registered:
         key.id if key else "",
         BudgetBook(project.budgets, name) if project.budgets else None,
         PriceTable([encode(price) for price in project.prices]),
+        project.routes,
+        project.upstreams,
     )
 
 
@@ -71,6 +76,7 @@ class Feed:
         self._thread: threading.Thread | None = None
         self._refused = 0  # the status with which the collector refused the key
         self._found: Registered | None = None
+        self._is_fresh = False  # this process heard it from the collector
 
     def get(self) -> Registered | None:
         """What is registered; None when the collector was never reached.
@@ -103,12 +109,48 @@ class Feed:
             )
             if status == 200:
                 self._found = compiled(Snapshot.from_json(body), self._settings)
+                self._keep(body)
             elif status in (401, 403):
                 self._refused = status
+                if self._found is None or not self._is_fresh:
+                    self._found = None  # what was kept is not for this key any more
+            elif status >= 500 and self._found is None:
+                self._read_kept()
             if status in (200, 304):
                 self._refused = 0
+                self._is_fresh = True
         except (CollectorAwayError, SnapshotError) as wrong:
             logger.debug("no budgets from the collector: %s", wrong)
+            if self._found is None:
+                self._read_kept()
+
+    @property
+    def _path(self) -> Path:
+        who = "\0".join((self._settings.endpoint, self._settings.key))
+        return self._settings.registry_dir / f"{hashlib.sha256(who.encode()).hexdigest()[:16]}.json"
+
+    def _keep(self, body: bytes) -> None:
+        """For a start while the collector is away. In one step, and readable by its owner only."""
+        temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(body)
+            temporary.replace(self._path)
+        except OSError as error:
+            logger.debug("the registry's snapshot is not kept: %s", error)
+
+    def _read_kept(self) -> None:
+        try:
+            self._found = compiled(Snapshot.from_json(self._path.read_bytes()), self._settings)
+        except (OSError, SnapshotError):
+            return
+        age_s = max(time.time() - self._path.stat().st_mtime, 0)
+        logger.warning(
+            "%s does not answer: budgets and prices are those it told %.0f minutes ago.",
+            self._settings.endpoint,
+            age_s / 60,
+        )
 
 
 _feeds: dict[tuple[str, str, str, str], Feed] = {}

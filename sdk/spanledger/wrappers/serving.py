@@ -27,7 +27,7 @@ from spanledger.serving.health import HealthBook, State
 from spanledger.serving.snapshot import Route, Target
 from spanledger.wrappers.model_call import provider_of
 from spanledger.wrappers.route_states import state_of
-from spanledger.wrappers.spending import Budgets, Spend
+from spanledger.wrappers.spending import Budgets, Spend, address_of
 
 logger = logging.getLogger("spanledger")
 _ENDPOINTS: Final[tuple[tuple[str, Endpoint], ...]] = (
@@ -88,6 +88,7 @@ class Plan:
     key: str = ""
     ask: Ask | None = None
     may_store: bool = False
+    stepped_down: str = ""  # the budget that sent the call to a cheaper route
 
 
 class _Places:
@@ -126,6 +127,7 @@ class Serving:
         self._budgets = budgets
         self.vendor = vendor
         self.health = HealthBook()
+        self._is_warned = False
         self._route_name = route
         clients = [(client, ""), *fallbacks]
         self._clients = {f"{each.base_url.host}#{place}": each for place, (each, _) in enumerate(clients)}
@@ -159,8 +161,8 @@ class Serving:
                 self._place_in_cache(plan, plan.ask, options)
         return plan
 
-    def book(self, plan: Plan, target: Target) -> Spend | None:
-        """Book what asking a target may cost; None when no budget applies.
+    def book(self, plan: Plan, place: int) -> Spend | None:
+        """Book what asking a plan's target may cost; None when no budget applies. May change the plan from there on.
 
         Raises:
             RefusedError: a budget does not allow it, or cannot be checked.
@@ -168,13 +170,40 @@ class Serving:
         """
         if self._budgets is None or plan.ask is None:
             return None
-        return self._budgets.book(plan.ask, *self._charge(plan.ask, target))
+        spend = self._budgets.book(plan.ask, *self._charge(plan.ask, plan.targets[place]))
+        return self.book(plan, place) if self._steps_down(plan, place, spend) else spend
 
-    async def book_async(self, plan: Plan, target: Target) -> Spend | None:
+    async def book_async(self, plan: Plan, place: int) -> Spend | None:
         """As `book`, without holding up the event loop."""
         if self._budgets is None or plan.ask is None:
             return None
-        return await self._budgets.book_async(plan.ask, *self._charge(plan.ask, target))
+        spend = await self._budgets.book_async(plan.ask, *self._charge(plan.ask, plan.targets[place]))
+        return await self.book_async(plan, place) if self._steps_down(plan, place, spend) else spend
+
+    def _steps_down(self, plan: Plan, place: int, spend: Spend | None) -> bool:
+        """Whether a budget's stage sends the call to a cheaper route: from ``place`` on, the plan is then that route's,
+        as far as one of our clients can ask there.
+        """
+        if spend is None or plan.stepped_down or (found := spend.cheaper()) is None:
+            return False
+        budget, places = found
+        ours = {address_of(str(each.base_url)): name for name, each in reversed(self._clients.items())}
+        instead = [Target(upstream=ours[where], model=model) for where, model in places if where in ours]
+        if not instead:
+            self._warn_of_cheaper(budget)
+            return False
+        spend.ledger.settle(spend.booking, 0)
+        plan.stepped_down = budget
+        plan.targets[place:] = instead
+        return True
+
+    def _warn_of_cheaper(self, budget: str) -> None:
+        if not self._is_warned:
+            self._is_warned = True
+            logger.warning(
+                "The budget %s sends calls to a cheaper route, but no client given to wrap() asks one of its hosts: "
+                "calls stay where they are. Give one as fallback=.", budget,
+            )  # fmt: skip
 
     def _charge(self, ask: Ask, target: Target) -> tuple[str, str, str]:
         """Model, provider and upstream of a target."""
@@ -204,6 +233,7 @@ class Serving:
         target = plan.targets[place]
         facts: dict[str, Any] = {
             semconv.ROUTE: self._route_name or None,
+            semconv.ROUTE_REASON: f"budget {plan.stepped_down}" if plan.stepped_down else None,
             semconv.UPSTREAM: _plain(target.upstream),
             semconv.ATTEMPT: place + 1 if len(plan.targets) > 1 else None,
             semconv.FALLBACK_FROM: _plain(before) or None,

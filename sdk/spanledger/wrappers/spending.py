@@ -12,11 +12,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from spanledger import ids, runtime, semconv
 from spanledger.serving.answers import Answer
 from spanledger.serving.asks import Ask
-from spanledger.serving.bookings import POLL_S, Booking, Verdict, refusal_of, unavailable
+from spanledger.serving.bookings import POLL_S, Booking, Verdict, refusal_of, stepping_down, unavailable
 from spanledger.serving.budgets import Applied, nano
 from spanledger.serving.estimating import Estimator, Kind, Tariff, estimated_usage
 from spanledger.settings import Settings
@@ -42,8 +43,19 @@ class Spend:
     kind: Kind
     tariff: Tariff
     likely: int
+    registered: Registered
     is_watched: bool = False  # the record of the call will tell how it ended
     is_billed_elsewhere: bool = False  # a Spanledger gateway answered: it has counted the call
+
+    def cheaper(self) -> tuple[str, list[tuple[str, str]]] | None:
+        """Where a budget at its cheaper stage sends the call: its name, and addresses with the models to ask there."""
+        for one in stepping_down(self.booking):
+            route = self.registered.routes.get(one.budget.cheaper_route)
+            if route is not None and one.budget.cheaper_route != self.kind[1]:
+                upstreams = self.registered.upstreams
+                known = [target for target in route.targets if target.upstream in upstreams]
+                return one.name, [(address_of(upstreams[t.upstream].base_url), t.model) for t in known]
+        return None
 
     def close(self, answer: Answer, error: BaseException | None) -> None:
         """Settle with the real cost; a call that failed before it was answered gives its booking back."""
@@ -145,6 +157,16 @@ class Budgets:
         }
 
 
+def address_of(url: str) -> str:
+    """Host and port of a URL, to know a client's provider by.
+
+    >>> address_of("https://api.openai.com/v1")
+    'api.openai.com:443'
+    """
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
 def budgets_of(route: str, wanted: bool | None) -> Budgets | None:
     """Whether a client's calls are checked: as the caller says, else where Redis is configured.
 
@@ -168,7 +190,8 @@ def _prepared(
     tariff = Tariff(registered.prices, registered.version, registered.project, provider, model, now)
     ledger = ledger_at(os.environ.get(REDIS_URL, ""))
     amount, likely = _estimator.estimate(ask, kind, tariff) or (0, 0)
-    return Spend(ledger, Booking(ids.new_span_id().hex(), amount, budgets), ask, kind, tariff, likely)
+    booking = Booking(ids.new_span_id().hex(), amount, budgets)
+    return Spend(ledger, booking, ask, kind, tariff, likely, registered)
 
 
 def _handed_down() -> Mapping[str, Any]:

@@ -214,10 +214,14 @@ def _served(client: Any, request: Any, serving: Serving) -> Any:
         before, failed = "", None
         for place, target in enumerate(plan.targets):
             last = place + 1 == len(plan.targets)
-            whom, added = serving.client_of(target), serving.extra_for(plan, place, before)
-            ask = functools.partial(request if whom is client else whom.request, cast_to)
             try:
-                added.spend = serving.book(plan, target)
+                spend = serving.book(plan, place)
+                target, last = plan.targets[place], place + 1 == len(plan.targets)
+                whom, added = serving.client_of(target), serving.extra_for(plan, place, before)
+                added.spend, ask = (
+                    spend,
+                    functools.partial(request if whom is client else whom.request, cast_to),
+                )
                 return _asked(ask, asked_of(options, target, last=last), args, kwargs, serving, target, added)
             except RefusedError as refusal:
                 if failed is None or last:
@@ -265,10 +269,14 @@ def _served_async(client: Any, request: Any, serving: Serving) -> Any:
         before, failed = "", None
         for place, target in enumerate(plan.targets):
             last = place + 1 == len(plan.targets)
-            whom, added = serving.client_of(target), serving.extra_for(plan, place, before)
-            ask = functools.partial(request if whom is client else whom.request, cast_to)
             try:
-                added.spend = await serving.book_async(plan, target)
+                spend = await serving.book_async(plan, place)
+                target, last = plan.targets[place], place + 1 == len(plan.targets)
+                whom, added = serving.client_of(target), serving.extra_for(plan, place, before)
+                added.spend, ask = (
+                    spend,
+                    functools.partial(request if whom is client else whom.request, cast_to),
+                )
                 return await _asked_async(
                     ask, asked_of(options, target, last=last), args, kwargs, serving, target, added
                 )

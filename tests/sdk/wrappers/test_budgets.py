@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import stat
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -24,9 +26,20 @@ from redis import Redis
 
 import spanledger
 from spanledger.serving.budgets import counter_key
-from spanledger.serving.snapshot import Budget, Price, ProjectSnapshot, Snapshot, SnapshotKey
+from spanledger.serving.snapshot import (
+    Budget,
+    Price,
+    ProjectSnapshot,
+    Route,
+    Snapshot,
+    SnapshotKey,
+    Target,
+    Upstream,
+)
+from spanledger.settings import load
 from spanledger.testing.capture import CapturedSpans, capture
 from spanledger.testing.model_server import ModelServer
+from spanledger.wrappers.registry import Feed
 
 # Each test has a budget of its own name: a process remembers what it knew of a counter that Redis lost.
 KEY = "sl-a-key-of-the-shop"
@@ -48,10 +61,14 @@ class Registry:
         self.status = 200
         self.asked = 0
         self.budgets: dict[str, Budget] = {}
+        self.routes: dict[str, Route] = {}
+        self.upstreams: dict[str, Upstream] = {}
 
     def body(self) -> bytes:
         key = SnapshotKey(id="k1", hash=hashlib.sha256(KEY.encode()).hexdigest(), project="shop", team="web")
-        project = ProjectSnapshot(budgets=self.budgets, prices=PRICES)
+        project = ProjectSnapshot(
+            budgets=self.budgets, prices=PRICES, routes=self.routes, upstreams=self.upstreams
+        )
         return Snapshot(version=repr(self.budgets), keys=(key,), projects={"shop": project}).to_json()
 
 
@@ -333,6 +350,66 @@ def test_while_the_registry_was_never_reached_only_required_budgets_refuse(
         with pytest.raises(openai.InternalServerError, match="cannot be checked"):
             call(spanledger.wrap(plain, route="qa", budgets=True))
     assert [m for m in caplog.messages if "without budgets" in m] == [caplog.messages[0]]
+
+
+def test_a_budget_at_its_cheaper_stage_sends_calls_to_the_cheaper_route(
+    registry: Registry, redis: Any, spans: CapturedSpans, model: ModelServer, second: ModelServer
+) -> None:
+    registry.budgets = {
+        "budget-8": Budget(
+            amount=Decimal(1000), cheaper_at=0.005, cheaper_route="cheap", scope={"route": "qa"}
+        )
+    }
+    registry.upstreams = {
+        "small": Upstream(base_url=second.base_url),
+        "elsewhere": Upstream(base_url="http://x"),
+    }
+    places = (Target(upstream="elsewhere", model="other"), Target(upstream="small", model="mini"))
+    registry.routes = {"cheap": Route(targets=places)}
+    with client_of(model) as plain, client_of(second) as other:
+        client = spanledger.wrap(plain, fallback=[other], route="qa")
+        call(client)
+        assert counter_comes_to(redis, "budget-8", 10)
+        call(client)
+    assert ([ask.body["model"] for ask in model.calls], [ask.body["model"] for ask in second.calls]) == (
+        ["m"],
+        ["mini"],
+    )
+    assert spans[1].attributes["spanledger.route.reason"] == "budget budget-8"
+
+
+def test_a_cheaper_route_that_no_client_can_ask_leaves_calls_where_they_are(
+    registry: Registry, redis: Any, spans: CapturedSpans, model: ModelServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.budgets = {"budget-9": Budget(amount=Decimal(1000), cheaper_at=0.0, cheaper_route="cheap")}
+    registry.upstreams = {"elsewhere": Upstream(base_url="http://x")}
+    registry.routes = {"cheap": Route(targets=(Target(upstream="elsewhere", model="other"),))}
+    with client_of(model) as plain, caplog.at_level(logging.WARNING, "spanledger"):
+        client = spanledger.wrap(plain, route="qa")
+        call(client)
+        call(client)
+    assert len(model.calls) == 2
+    assert sum("calls stay where they are" in message for message in caplog.messages) == 1
+
+
+def test_after_a_restart_the_last_known_budgets_hold_while_the_collector_is_away(
+    registry: Registry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.budgets = {"kept": Budget(amount=Decimal(1))}
+    settings = load({}, endpoint=registry.url, key=KEY, home=str(tmp_path))
+    assert Feed(settings).get() is not None
+    registry.status = 503
+    with caplog.at_level(logging.WARNING, "spanledger"):
+        found = Feed(settings).get()
+    assert found is not None
+    assert found.book is not None
+    assert found.project == "shop"
+    assert "are those it told 0 minutes ago" in caplog.text
+    (kept,) = (tmp_path / "registry").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    registry.status = 403
+    with pytest.raises(PermissionError):
+        Feed(settings).get()
 
 
 def test_required_budgets_need_redis() -> None:
