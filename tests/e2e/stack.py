@@ -48,6 +48,12 @@ class Stack:
         """A role's base URL."""
         return f"http://127.0.0.1:{self.ports[role.upper()]}"
 
+    @property
+    def redis_url(self) -> str:
+        """Where budgets' counters are."""
+        password = (self.home / "broker.password").read_text().strip()
+        return f"redis://:{password}@127.0.0.1:{self.ports['REDIS']}/0"
+
     @cached_property
     def store(self) -> Client:
         """A client of the embedded engine, as an analyst would connect."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from decimal import Decimal
 from typing import Any
 
@@ -139,6 +142,48 @@ def test_a_budget_is_enforced_and_named(stack: Stack, primary: ModelServer) -> N
     assert Decimal("0.02") - dearest < spent < Decimal("0.02") + dearest
     events = stack.rows_until(1, STEPS, 20, budget="dear-daily")
     assert any("50" in f"{event['title']} {event['message']}" for event in events)
+
+
+WRAPPED = """
+import openai, spanledger
+client = spanledger.wrap(openai.OpenAI(base_url={url!r}, api_key="any", max_retries=0), route="shared", budgets=True)
+for number in range(40):
+    try:
+        client.chat.completions.create(
+            model="gpt-4o", messages=[{{"role": "user", "content": f"Question {{number}}"}}], max_tokens=500
+        )
+    except openai.RateLimitError as refused:
+        print(number, refused.body["budget"])
+        break
+"""
+
+
+def test_a_wrapped_client_and_the_gateway_share_a_budget(stack: Stack, primary: ModelServer) -> None:
+    primary.set(answer="word " * 400, models=["gpt-4o"])
+    routed(stack, "shared", primary, model="gpt-4o")
+    stack.apply(("budget", "shared-daily", {"amount": "0.02", "period": "day", "scope": {"route": "shared"}}))
+    with stack.openai() as client:
+        for number in range(2):
+            ask(client, "shared", f"Question {number} by the gateway", max_tokens=500)
+    environment = {**os.environ, **stack.environment(), "SPANLEDGER_REDIS_URL": stack.redis_url}
+    program = WRAPPED.format(url=primary.base_url)
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    answered, budget = ran.stdout.split()
+    assert budget == "shared-daily"
+    assert int(answered) > 0
+    costs = [row["cost_total"] for row in stack.rows_until(2 + int(answered), ANSWERED, route="shared")]
+    assert len(costs) == 2 + int(answered)
+    spent, dearest = sum(costs, Decimal(0)), max(costs)
+    assert Decimal("0.02") - dearest < spent < Decimal("0.02") + dearest
+    with stack.openai() as client, pytest.raises(openai.RateLimitError, match="shared-daily"):
+        ask(client, "shared", "Once more", max_tokens=500)
 
 
 def test_wrong_keys_and_models_are_refused_as_openai_does(stack: Stack, primary: ModelServer) -> None:

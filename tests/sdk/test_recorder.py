@@ -193,6 +193,39 @@ def test_spans_older_than_the_age_limit_are_removed_and_counted(make: Make, dead
     assert recorder.counters() == (5, 0, 0, {"expired": 5})
 
 
+def test_a_shipper_does_not_leave_what_was_begun_during_its_last_pass(
+    make: Make, dead_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanledger.journal.shipper._IDLE_S", 0.0)
+
+    def nobody(recorder: Recorder) -> None:
+        return
+
+    monkeypatch.setattr(Recorder, "_ensure_shipper", nobody)
+    recorder = make(f"http://127.0.0.1:{dead_port}")
+    posted: list[bytes] = []
+
+    def post(body: bytes) -> Answer:
+        """A slow pass: meanwhile the writer closes its segment, begins another one and is killed."""
+        if not posted:
+            recorder.close(0)
+            child = os.fork()
+            if child == 0:
+                record(Recorder(recorder.settings, transport=Away), 7)
+                os._exit(0)
+            os.waitpid(child, 0)
+        posted.append(body)
+        return Answer(200)
+
+    record(recorder, 3)
+    shipper = Shipper(recorder.directory, post)
+    assert shipper.acquire()
+    shipper.run()
+    shipper.release()
+    assert list(recorder.directory.glob("*.seg")) == []
+    assert len(posted) == 2
+
+
 def test_a_forked_child_records_for_itself(make: Make, sink: Sink) -> None:
     recorder = make(sink.url)
     record(recorder, 3)

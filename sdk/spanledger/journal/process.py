@@ -76,8 +76,10 @@ def main(directory: str) -> None:
     )
     transport = Transport(url, key, float(timeout_s))
     shipper = Shipper(directory, transport.post, interval_s=float(interval_s), max_age_s=float(max_age_s))
-    if shipper.acquire():
+    while shipper.acquire():
         try:
             shipper.run()
         finally:
             shipper.release()
+        if not shipper.has_new():  # asked when a new shipper could start: one of us sees each segment
+            return

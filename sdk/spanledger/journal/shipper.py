@@ -55,6 +55,7 @@ class Shipper:
         self._max_age_ns = int(max_age_s * 1e9)
         self._clock = clock
         self._segments: dict[str, Segment] = {}
+        self._seen: frozenset[str] = frozenset()
         self._lock = -1
         self._wake = -1
         self.failure: shipping.Answer | None = None
@@ -92,7 +93,7 @@ class Shipper:
             if alive or forever:
                 idle_since = time.monotonic()
             patience_s = _LINGER_S if pending else _IDLE_S
-            if time.monotonic() - idle_since > patience_s:
+            if time.monotonic() - idle_since > patience_s and not self.has_new():
                 return
             if self.failure is None:
                 backoff_s = _FIRST_BACKOFF_S
@@ -103,6 +104,10 @@ class Shipper:
                 backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
                 time.sleep(wait_s)
                 self.wait(0)
+
+    def has_new(self) -> bool:
+        """Whether there are segments that no pass has seen: of a writer that lived, or began, during the last one."""
+        return not self._seen.issuperset(self._names())
 
     def wait(self, seconds: float) -> None:
         """Sleep until the time is over or a writer asks for a flush."""
@@ -118,7 +123,9 @@ class Shipper:
         """One pass over the folder: (something is left to ship, some process still writes)."""
         self.failure = None
         alive = False
-        for name in self._names():
+        names = self._names()
+        self._seen = frozenset(names)
+        for name in names:
             segment = self._segments.get(name) or self._open(name)
             if segment is None:
                 continue

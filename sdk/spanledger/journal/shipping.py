@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     Post = Callable[[bytes], "Answer"]
 
 
-BATCH_BYTES = 1 << 19
+BATCH_BYTES = 2 << 20  # a collector that takes seconds for each answer gets through a backlog by few of them
 BATCH_SPANS = 2048
 # The collector says that the body itself is wrong; anything else may pass later.
 PERMANENT = frozenset((400, 411, 413, 415, 422))
