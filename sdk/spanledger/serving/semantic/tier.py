@@ -16,7 +16,7 @@ from spanledger.serving.semantic.question import Question
 from spanledger.serving.semantic.version import group
 from spanledger.serving.snapshot import SemanticRule
 
-MOST_NEIGHBOURS = 4
+MOST_NEIGHBOURS = 8
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ _NOUNS = {
     "distance": "distance", "height": "height", "weight": "weight", "age": "age", "duration": "duration",
     "width": "width", "size": "size", "frequency": "frequency", "depth": "depth", "speed": "speed",
     "temperature": "temperature", "price": "price", "cost": "price", "number": "count", "amount": "amount",
-    "quantity": "amount", "length": "length", "worth": "price", "value": "price",
+    "quantity": "amount", "length": "duration", "worth": "price", "value": "price",
 }  # fmt: skip
 _TIMES = words.of("date deadline birthday day hour year month week schedule timing time century decade")
 _PLACES = words.of("location place address whereabouts spot venue")

@@ -9,7 +9,7 @@ from spanledger.serving.semantic.guards import lexicon
 from spanledger.serving.semantic.guards.reading import Reading
 from spanledger.serving.semantic.guards.token import Token
 
-_ENDS = (("from", "to"), ("to", "from"))
+_ENDS = (("from", "to"), ("to", "from"), ("from", "for"), ("for", "from"))
 
 
 def differs(a: Reading, b: Reading) -> bool:
