@@ -40,12 +40,19 @@ def test_no_task_may_run_longer_than_the_broker_waits_for_it() -> None:
 def test_ticks_that_nobody_took_expire_instead_of_piling_up() -> None:
     assert {"plan", "watch", "budgets", "alerts", "outbox", "sweep"} <= set(app.conf.beat_schedule)
     for entry in app.conf.beat_schedule.values():
-        assert 0 < entry["options"]["expires"] <= 2 * entry["schedule"]
+        assert 0 < entry["options"]["expires"] <= max(2 * entry["schedule"], SOFT_LIMIT_S)
+
+
+def test_what_takes_minutes_never_stands_before_the_loop() -> None:
+    for name, entry in app.conf.beat_schedule.items():
+        limit = app.tasks[entry["task"]].soft_time_limit or SOFT_LIMIT_S
+        assert limit <= 120 or entry["options"]["queue"] not in (CONTROL, FAST), name
 
 
 def test_judges_and_long_runs_have_a_lane_of_their_own() -> None:
     short, long = lanes(QUEUES)
     assert (short.queues, long.queues) == ((CONTROL, FAST), (JUDGED, BATCH))
+    assert (short.in_turn, long.in_turn) == (False, True)
     (only,) = lanes([JUDGED])
     assert only.queues == (JUDGED,)
 

@@ -32,7 +32,7 @@ def _run(parser: argparse.ArgumentParser, given: argparse.Namespace, folder: str
 
     # isort: split
     from .app import QUEUES, app
-    from .lanes import Work, beat_arguments, celery, lanes, supervise
+    from .lanes import Work, beat_arguments, celery, lanes, run_lane, supervise
 
     wanted = [name.strip() for name in (given.queues or ",".join(QUEUES)).split(",") if name.strip()]
     unknown = sorted(set(wanted) - set(QUEUES))
@@ -41,7 +41,7 @@ def _run(parser: argparse.ArgumentParser, given: argparse.Namespace, folder: str
     app.loader.import_default_modules()  # once, before anything is forked
     settings = process.settings
     work: dict[str, Work] = {
-        lane.name: lambda lane=lane: celery(lane.arguments(given.loglevel, given.concurrency))
+        lane.name: lambda lane=lane: run_lane(lane, given.loglevel, given.concurrency)
         for lane in lanes(wanted)
     }
     if not given.no_beat:

@@ -30,10 +30,11 @@ Work = Callable[[], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """One Celery worker: its queues in order of preference."""
+    """One Celery worker and its queues; ``in_turn``: they are taken from in turn, else in their order of preference."""
 
     name: str
     queues: tuple[str, ...]
+    in_turn: bool = False
 
     def arguments(self, loglevel: str, concurrency: int | None) -> list[str]:
         """What Celery is started with."""
@@ -48,12 +49,22 @@ def lanes(queues: Sequence[str]) -> list[Lane]:
     """One lane for short tasks and one for long ones, of those queues that are asked for."""
     short = tuple(queue for queue in (CONTROL, FAST) if queue in queues)
     long = tuple(queue for queue in (JUDGED, BATCH) if queue in queues)
-    return [Lane(name=name, queues=taken) for name, taken in (("short", short), ("long", long)) if taken]
+    # Ticks before scorers; but neither judges nor long runs may starve the other.
+    made = [Lane(name="short", queues=short), Lane(name="long", queues=long, in_turn=True)]
+    return [lane for lane in made if lane.queues]
 
 
 def beat_arguments(loglevel: str) -> list[str]:
     """What Celery's beat is started with. What is due is known to the workers' journal: it has nothing to remember."""
     return ["beat", "--loglevel", loglevel, "--scheduler", "celery.beat:Scheduler", "--pidfile", ""]
+
+
+def run_lane(lane: Lane, loglevel: str, concurrency: int | None) -> int:
+    """Be that lane until it ends."""
+    order = "round_robin" if lane.in_turn else "priority"
+    options = {**app.conf.broker_transport_options, "queue_order_strategy": order}
+    app.conf.update(broker_transport_options=options)
+    return celery(lane.arguments(loglevel, concurrency))
 
 
 def celery(arguments: Sequence[str]) -> int:

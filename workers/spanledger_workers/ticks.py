@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from spanledger_collector.store.journal import last_run
 
 from . import metrics
-from .app import CONTROL, app
+from .app import BATCH, CONTROL, app
 from .clock import SECOND, seconds
 from .current import process
 from .guard import alone
@@ -26,6 +26,7 @@ Did = Mapping[str, int]
 Work = Callable[[], Did | None]
 
 RARE_S = 60.0
+SHORT_S = 120.0
 _LOOK_S = 30.0  # how often beat asks whether a rare task is due
 _AFTER_HARD_LIMIT_S = 30.0
 
@@ -33,9 +34,12 @@ log = logging.getLogger("spanledger.worker")
 
 
 def tick(
-    name: str, every_s: float, *, longest_s: float = 60, at_s: float = 0, queue: str = CONTROL
+    name: str, every_s: float, *, longest_s: float = 60, at_s: float = 0, queue: str = ""
 ) -> Callable[[Work], Work]:
     """Run the function every ``every_s`` seconds, for at most ``longest_s``, by one worker at a time.
+
+    What may take longer than two minutes goes to the lane of long tasks, unless a ``queue`` is named: the loop acts
+    within seconds and may not wait for it.
 
     A rare task runs once in each period of ``every_s`` counted from ``at_s`` seconds after midnight UTC
     (1970-01-01), as soon as a worker is there; a run that failed is tried again. Errors of the store and the
@@ -56,7 +60,10 @@ def tick(
         app.conf.beat_schedule[name] = {
             "task": f"spanledger.{name}",
             "schedule": pause_s,
-            "options": {"queue": queue, "expires": pause_s * 2},
+            "options": {
+                "queue": queue or (BATCH if longest_s > SHORT_S else CONTROL),
+                "expires": max(pause_s * 2, longest_s if longest_s > SHORT_S else 0),
+            },
         }
         return work
 

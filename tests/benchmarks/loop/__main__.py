@@ -43,7 +43,7 @@ def main() -> int:
         "planner": planned,
         "delivery": delivered,
         "poison": poisoned,
-        "degradation": lambda folder: degradation(folder, options.routes, 600),
+        "degradation": lambda folder: degradation(folder, options.routes, 1500),
         "chaos": lambda folder: chaos(folder, options.chaos_s, options.seed),
     }
     figures: list[Figure] = []

@@ -59,7 +59,7 @@ VALUES = (
 QUALITY = {
     "guards": [{"metric": "score:groundedness", "baseline": 0.85, "margin": 0.05}],
     "cooldown_s": 5,
-    "probe_share": 0.3,
+    "probe_share": 0.5,
 }
 GOOD, BAD, BEFORE = 0.85, 0.60, 60
 _SWITCHES = """
