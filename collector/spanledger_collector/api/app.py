@@ -9,7 +9,20 @@ from spanledger_collector.store.reads.asking import Client
 from spanledger_collector.store.registry.keys import KeyDirectory
 from spanledger_collector.store.registry.registry import Registry
 
-from . import cache, calls, costs, documents, exports, invoices, ledger, months, outlook, problems, scores
+from . import (
+    cache,
+    calls,
+    costs,
+    documents,
+    exports,
+    invoices,
+    ledger,
+    months,
+    outlook,
+    problems,
+    scores,
+    whatif,
+)
 from .filters import known_parameters
 from .snapshots import Snapshots
 
@@ -29,6 +42,7 @@ def build(client: Client, registry: Registry, keys: KeyDirectory, kept: KeptAnsw
         documents.router,
         calls.router,
         costs.router,
+        whatif.router,
         ledger.router,
         scores.router,
         cache.router,

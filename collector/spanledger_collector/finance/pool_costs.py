@@ -43,7 +43,8 @@ def money(pico: int) -> Decimal:
 
 
 def nanoseconds(moment: datetime) -> int:
-    """Nanoseconds since the epoch."""
+    """Nanoseconds since the epoch; UTC where it names no zone."""
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 

@@ -24,6 +24,8 @@ SHARD_BY = {
     "invoice_imports": "cityHash64(import_id)",
     "forecasts": "cityHash64(project, subject)",
     "ledger_day": "cityHash64(project, team)",  # written by views beside the rows, so on every shard
+    "ledger_user_day": "cityHash64(user_id)",
+    "ledger_tags_day": "cityHash64(project, team)",
     "task_runs": "rand()",
     "eval_coverage": "cityHash64(project, evaluator)",
     "regression_rows": "cityHash64(project, regression)",

@@ -20,7 +20,9 @@ from spanledger_dashboards import colours as palette
 from spanledger_dashboards.figures.frame import Figure, money_unit
 from spanledger_dashboards.figures.series import stacked
 from spanledger_dashboards.here import colours, read
+from spanledger_dashboards.pages.allocated import allocated
 from spanledger_dashboards.pages.page import Page
+from spanledger_dashboards.pages.what_if import what_if
 from spanledger_dashboards.parts import filters
 from spanledger_dashboards.parts.basic import (
     Child,
@@ -49,7 +51,14 @@ LABELS = {
     "prompt_name": "prompt", "environment": "environment", "service": "service", "gpu_pool": "GPU pool",
     "cache": "cache",
 }  # fmt: skip
-_FINER = {"team": "model", "model": "team", "feature": "model", "customer_id": "model", "user_id": "model"}
+_FINER = {
+    "team": "model",
+    "model": "team",
+    "feature": "model",
+    "customer_id": "model",
+    "user_id": "team",
+    "tags": "model",
+}
 _SHOWN = 200
 
 
@@ -61,6 +70,8 @@ async def render(view: View) -> Component:
     if view.get("none") in LABELS:
         only[view.get("none")] = ""
     step = view.window.step_s(points=45)
+    borne = await allocated(view, by, only)
+    lens = await what_if(view, {name: value for name, value in only.items() if name in OVER_SPANS})
     now = datetime.fromtimestamp(view.now / 1e9, UTC)
     looking = gather(
         read(view, outlook.month_ahead, now), read(view, outlook.odd_days, now.date() - timedelta(days=1))
@@ -93,6 +104,8 @@ async def render(view: View) -> Component:
                 panel(f"By {LABELS[by]}", _groups(view, groups, before, by, tint), about="against the period before"),
                 panel(f"By {LABELS[by]} and {LABELS[then]}", _crossed(view, crossed, by, then), about="dearest first"),
             ),
+            *borne,
+            lens,
         ],
         className="page",
     )  # fmt: skip

@@ -44,6 +44,9 @@ def cost_panel(record: Record) -> Component:
               label="Tokens and cost by bucket", foot=["Total", "", _total(record)]),
         facts([
             ("Priced by", " ".join(filter(None, (record["price_source"], record["price_version"])))),
+            ("Share of its pool by", record.get("cost_basis", "").replace("_", " ")),
+            ("A vendor would charge", usd_exact(record["list_cost"]) if record.get("list_cost") is not None else ""),
+            *_story(record),
             ("Said by the provider", usd_exact(record["cost_reported"]) if record["cost_reported"] is not None else ""),
             ("Saved by the cache", usd_exact(record["cost_saved"]) if record["cost_saved"] is not None else ""),
             ("Usage", "estimated: the provider sent none" if record["usage_estimated"] else ""),
@@ -51,6 +54,20 @@ def cost_panel(record: Record) -> Component:
         ]),
     ]  # fmt: skip
     return panel("Cost", body)
+
+
+def _story(record: Record) -> list[tuple[str, str]]:
+    """The corrections of its price, oldest first: what it cost before, who changed it, when and why."""
+    found: list[tuple[str, str]] = []
+    for step in record.get("repricings") or ():
+        before = "unpriced" if step["old_cost"] is None else f"${step['old_cost']}"
+        found.append(
+            (
+                f"Until {when(step['at'] * 10**6)[:16]}",
+                line(f"{before}; {step['author']}: {step['note']}", 200),
+            )
+        )
+    return found
 
 
 def _total(record: Record) -> str:

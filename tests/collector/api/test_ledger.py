@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from spanledger_collector.store.registry.plan import Draft
 from tests.collector.rows import NOON, call, event, score
 
 from .conftest import Ledger
@@ -84,3 +85,58 @@ def test_the_overview_sums_the_window_and_its_buckets(ledger: Ledger, reader: Te
     assert sum(bucket["calls"] for bucket in body["series"].values()) == 10
     assert body["scores"][0]["mean"] == 0.5
     assert reader.get("/api/overview", params={"since": "300d", "step_s": 1}).status_code == 422
+
+
+def test_costs_speak_other_currencies_and_tags_and_past_knowledge(ledger: Ledger, reader: TestClient) -> None:
+    ledger.insert(
+        call(1, tags=["cc:7"], cost_total=Decimal(2)), call(2, tags=["cc:8"], cost_total=Decimal(1))
+    )
+    ledger.registry.put(ledger.project, Draft(kind="currency", name="EUR", document={"rates": [{"from": "2020-01-01", "per_usd": "0.5"}]}), "ana")  # fmt: skip
+    lines = reader.get("/api/costs", params={**WHOLE_DAYS, "by": "tag:cc", "currency": "EUR"}).json()
+    assert {line["group"]["tag:cc"]: (Decimal(line["cost"]), line["currency"]) for line in lines} == {
+        "7": (1, "EUR"), "8": (Decimal("0.5"), "EUR"),
+    }  # fmt: skip
+    assert reader.get("/api/costs", params={**WHOLE_DAYS, "currency": "XXX"}).status_code == 422
+    (only,) = reader.get("/api/costs", params={**WHOLE_DAYS, "tag": "cc:7", "category": "api"}).json()
+    assert Decimal(only["cost"]) == 2
+    assert reader.get("/api/costs", params={**WHOLE_DAYS, "known_before": "2001-01-01"}).json() == []
+
+
+def test_allocated_costs_add_up_and_show_what_nobody_bears(ledger: Ledger, reader: TestClient) -> None:
+    ledger.insert(
+        call(1, team="a", cost_total=Decimal(3)),
+        call(2, service="search", cost_total=Decimal(2)),
+        call(3, cost_total=Decimal(1)),
+    )
+    ledger.registry.put(ledger.project, Draft(kind="allocation", name="x", document={"match": {"service": "search"}, "shares": {"b": "0.25"}}), "ana")  # fmt: skip
+    lines = reader.get("/api/costs", params={**WHOLE_DAYS, "by": "team", "allocate": "true"}).json()
+    found = {line["group"]["team"]: (Decimal(line["cost"]), Decimal(line["allocated"])) for line in lines}
+    assert found == {
+        "a": (3, 0),
+        "": (Decimal("2.5"), Decimal("-0.5")),
+        "b": (Decimal("0.5"), Decimal("0.5")),
+    }
+
+
+def test_what_if_prices_the_same_tokens_elsewhere(ledger: Ledger, reader: TestClient) -> None:
+    ledger.insert(
+        call(1, input_tokens=1_000_000, output_tokens=100_000, cost_total=Decimal("3.5")), call(2, team="b")
+    )
+    asked = {
+        **WHOLE_DAYS,
+        "provider": "openai",
+        "model": "gpt-5-mini",
+        "gpus": 1,
+        "usd_per_hour": "1",
+        "input_per_s": 5000,
+        "output_per_s": 500,
+    }
+    body = reader.get("/api/whatif", params={**asked, "team": ""}).json()
+    assert (body["calls"], Decimal(body["cost_now"]), Decimal(body["cost_on_model"])) == (
+        1,
+        Decimal("3.5"),
+        Decimal("0.45"),
+    )
+    assert Decimal(body["pool"]["cost"]) == 72
+    assert reader.get("/api/whatif", params={**asked, "model": "nobody-knows"}).status_code == 422
+    assert reader.get("/api/whatif", params={**WHOLE_DAYS, "gpus": 1}).status_code == 422

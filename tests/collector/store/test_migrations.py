@@ -90,6 +90,7 @@ def test_no_shipped_migration_was_edited() -> None:
             "0009_config_events.sql": "d41277499b66691a",
             "0010_prompt_words.sql": "d02836b961c0bdca",
             "0011_finance.sql": "29fd2736bcd5b8c5",
+            "0012_ledger_axes.sql": "3c6ba6e2759e84e0",
         }
     )
 

@@ -75,8 +75,13 @@ def _book_closed(client: Client, wanted: Wanted, outcome: Outcome) -> None:
                 reason=wanted.note or "calls were priced anew",
                 author=wanted.author,
                 identity=f"{wanted.run} {sorted(booking.dims.items())}",
+                category=booking.dims["category"],  # so that month close finds it booked
                 organisation=booking.dims["organisation"],
-                group={name: value for name, value in booking.dims.items() if name != "organisation"},
+                group={
+                    name: value
+                    for name, value in booking.dims.items()
+                    if name not in ("category", "organisation")
+                },
                 evidence=json.dumps({"repricing_id": wanted.run, "calls": booking.calls}),
             )
             for booking in to_book(client, wanted.project, wanted.run, month)

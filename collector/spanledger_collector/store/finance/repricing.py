@@ -53,17 +53,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 _BOOKED = (
-    "organisation",
-    "team",
-    "feature",
-    "customer_id",
-    "key_id",
-    "route",
-    "model",
-    "provider",
-    "upstream",
-    "purpose",
-)
+    "category", "organisation", "team", "feature", "customer_id", "key_id", "route", "model", "provider", "upstream", "purpose",
+)  # fmt: skip
 _TO_BOOK = f"""
 SELECT {", ".join(_BOOKED)}, toString(sum(toDecimal128(ifNull(new_cost, 0), 12) - toDecimal128(ifNull(old_cost, 0), 12))) AS amount,
     count() AS calls

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from . import newest
 from .asking import Client, Row, ask, every, statement
 from .rules import CALLS
 from .spend import MODEL, OVER_SPANS
@@ -202,7 +203,7 @@ def calls(
     offset: int = 0,
     after: After | None = None,
 ) -> list[Row]:
-    """One page of lines, ties broken by time and id so that pages never overlap.
+    """One page of lines, ties broken by time and id so that pages never overlap; costs as known now (``newest``).
 
     ``after`` is for order ``start_time`` alone: new calls do not shift the pages that follow it.
     Raises KeyError for an order that is not in ``ORDERS``. Unknown values sort last.
@@ -223,7 +224,9 @@ def calls(
         "LIMIT {limit:UInt32} OFFSET {offset:UInt64}",
     )
     parameters |= {"project": project, "limit": limit, "offset": offset, **window.bound()}
-    return ask(client, sql, parameters, which.settings())
+    rows = ask(client, sql, parameters, which.settings())
+    newest.show(client, project, rows)
+    return rows
 
 
 def _within_page(conditions: Sequence[str], descending: bool) -> str:

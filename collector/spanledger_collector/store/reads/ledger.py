@@ -4,8 +4,8 @@ Rows are signed and never change (see ``schema/0007_ledger.sql``): a repriced ca
 call is a further row. Sums over all rows are the newest figures; sums over rows known before a day are what was known
 then. A closed month counts what was known before its cutoff, and adjustments.
 
-``ledger_day`` answers for whole days by the dimensions of ``LEAN``; anything else is summed from ``ledger``, whose rows
-those are the sums of.
+For whole days ``ledger_day`` answers by the dimensions of ``LEAN``, ``ledger_user_day`` and ``ledger_tags_day`` by users and
+tags; anything else is summed from ``ledger``, whose rows those are the sums of.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ LEAN = frozenset(
     }
 )  # fmt: skip
 """The dimensions that ``ledger_day`` holds; days are given as buckets."""
+
+_BY_USER = frozenset({"user_id", "team", "category", "source"})
+_BY_TAGS = frozenset({"tags", "team", "model", "category", "source"})
 
 DIMENSIONS: dict[str, str] = {
     **{name: name for name in sorted(LEAN)},
@@ -156,7 +159,8 @@ def sums(
     """
     which = which or Ask()
     closed = months(client, project) if which.as_closed and which.known_before is None else []
-    lean = is_lean(window, by, step_s, which)
+    table = source_of(window, by, step_s, which)
+    lean = table != "ledger"
     parameters: dict[str, object] = {"project": project, **window.bound()}
     groups = [f"{_expression(name, f'by_{at}', parameters)} AS by_{at}" for at, name in enumerate(by)]
     if step_s is not None:
@@ -167,7 +171,7 @@ def sums(
     measures += [f"sum({_converted(name, rates, parameters)}) AS {name}_" for name in _MONEY]
     names = [group.rsplit(" AS ", 1)[1] for group in groups]
     sql = statement(
-        f"SELECT {', '.join([*groups, *measures])} FROM {'ledger_day' if lean else 'ledger'} WHERE",  # noqa: S608
+        f"SELECT {', '.join([*groups, *measures])} FROM {table} WHERE",  # noqa: S608
         every(where),
         f"GROUP BY {', '.join(names)}" if names else "",
         f"ORDER BY {', '.join(['cost_ DESC', *names])} LIMIT {LARGEST}",
@@ -176,11 +180,18 @@ def sums(
     return found if by or step_s is not None else [entry for entry in found if entry != Sum()]
 
 
-def is_lean(window: Window, by: Sequence[str], step_s: int | None, which: Ask) -> bool:
-    """Whether ``ledger_day`` can answer: whole days, its own dimensions, no single tag."""
+def source_of(window: Window, by: Sequence[str], step_s: int | None, which: Ask) -> str:
+    """The table that answers: a daily sum that has the dimensions, for whole days; else the rows."""
     whole = window.start % DAY == 0 and window.end % DAY == 0
-    stepped = step_s is None or step_s % (DAY // SECOND) == 0
-    return whole and stepped and not which.tag and LEAN.issuperset({*by, *(which.only or ())})
+    if not whole or (step_s is not None and step_s % (DAY // SECOND) != 0):
+        return "ledger"
+    names = {"tags" if name.startswith(TAG) else name for name in (*by, *(which.only or ()))}
+    if which.tag:
+        names.add("tags")
+    for table, held in (("ledger_day", LEAN), ("ledger_user_day", _BY_USER), ("ledger_tags_day", _BY_TAGS)):
+        if held >= names:
+            return table
+    return "ledger"
 
 
 _BUCKET = "toUnixTimestamp(toStartOfInterval({time}, toIntervalSecond({{step:UInt32}}), 'UTC')) AS bucket"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import newest
 from .asking import Client, Row, ask
 from .spend import MODEL
 
@@ -40,13 +41,22 @@ ORDER BY name, created_at
 
 def trace(client: Client, project: str, trace_id: str) -> list[Row]:
     """The spans of a trace in order of time, without content; ``trace_id`` is 32 hex digits."""
-    return ask(client, _TRACE, {"project": project, "trace": trace_id})
+    rows = ask(client, _TRACE, {"project": project, "trace": trace_id})
+    newest.show(client, project, rows, trace_id.lower())
+    return rows
 
 
 def span(client: Client, project: str, trace_id: str, span_id: str) -> Row | None:
-    """One full record, ids in hex and ``start_time`` in nanoseconds; None when there is no such span."""
+    """One full record, ids in hex and ``start_time`` in nanoseconds; None when there is no such span.
+
+    Its cost is what is known now; ``repricings`` are its corrections and ``list_cost`` a vendor's price of a GPU call.
+    """
     rows = ask(client, _SPAN, {"project": project, "trace": trace_id, "span": span_id})
-    return rows[0] if rows else None
+    if not rows:
+        return None
+    if rows[0]["billable"]:
+        newest.correct(client, project, rows[0])
+    return rows[0]
 
 
 def trace_scores(client: Client, project: str, trace_id: str) -> list[Row]:

@@ -13,7 +13,7 @@ from spanledger.prices import PriceTable
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.finance.disagreements import disagreements
 from spanledger_collector.store.finance.reprice_job import Outcome, Wanted, reprice
-from spanledger_collector.store.reads import ledger, overview, spend
+from spanledger_collector.store.reads import calls, ledger, overview, spend, traces
 from spanledger_collector.store.reads.ledger import Ask
 from spanledger_collector.store.reads.window import DAY, HOUR, Window
 from tests.collector.rows import NOON, call, insert
@@ -136,7 +136,7 @@ def test_a_closed_month_gets_an_adjustment_once_and_no_other_change(store: Store
     )
     whole = {entry.group[0]: entry.cost for entry in ledger.sums(client, "p", to_end, ["source"])}
     assert whole == {"span": Decimal("0.002"), "adjustment": done.booked}
-    teams = ledger.sums(client, "p", to_end, ["team"], which=Ask(only={"category": "adjustment"}))
+    teams = ledger.sums(client, "p", to_end, ["team"], which=Ask(only={"source": "adjustment"}))
     assert {entry.group[0] for entry in teams} == {"a", "b"}
     assert run(store, PriceTable([CONTRACT])).booked == 0
 
@@ -152,3 +152,41 @@ def test_disagreements_with_what_providers_reported_are_named(store: Store) -> N
     assert [(one.model, one.ours, one.theirs, one.calls) for one in reported] == [
         ("gpt-4o", Decimal("0.001"), Decimal("0.0015"), 1)
     ]
+
+
+def test_lists_and_records_of_calls_show_the_newest_figure_and_the_record_its_story(store: Store) -> None:
+    insert(store.client, call(1), call(2, request_model="gpt-5", cost_total=Decimal("0.5")))
+    run(store, PriceTable([CONTRACT]), model="gpt-4o")
+    listed = {
+        row["model"]: row["cost_total"] for row in calls.calls(store.client, "p", TODAY, calls.CallFilter())
+    }
+    assert listed == {"gpt-4o": Decimal("0.00002"), "gpt-5": Decimal("0.5")}
+    record = traces.span(store.client, "p", f"{1:032x}", f"{1:016x}")
+    assert record is not None
+    assert (record["cost_total"], record["cost_input"], record["price_version"]) == (
+        Decimal("0.00002"), Decimal("0.00001"), "deal@2",
+    )  # fmt: skip
+    (step,) = record["repricings"]
+    assert (step["old_cost"], step["new_cost"], step["author"], step["note"]) == (
+        "0.001000000", "0.000020000", "ana", "the contract was late",
+    )  # fmt: skip
+    (line,) = [row for row in traces.trace(store.client, "p", f"{1:032X}") if row["billable"]]
+    assert line["cost_total"] == Decimal("0.00002")
+
+
+def test_a_call_of_a_pool_shows_its_share_beside_a_vendors_price(store: Store) -> None:
+    insert(store.client, call(1, gpu_pool="h100", cost_total=None))
+    row: dict[str, Any] = {
+        "project": "p", "pool_project": "p", "interval_start": datetime.fromtimestamp(NOON // 10**9, UTC), "interval_s": 300,
+        "revision": 1, "sign": 1, "time": datetime.fromtimestamp(NOON // 10**9 + 1, UTC), "known_at": datetime.now(UTC), "line": "call",
+        "basis": "engine_time", "home": True, "trace_id": (1).to_bytes(16, "big"), "span_id": (1).to_bytes(8, "big"),
+        "category": "gpu", "gpu_pool": "h100", "engine_ns": 5, "cost": Decimal("0.25"), "list_cost": Decimal("0.5"),
+    }  # fmt: skip
+    store.client.insert("gpu_costs", [list(row.values())], column_names=list(row))
+    record = traces.span(store.client, "p", f"{1:032x}", f"{1:016x}")
+    assert record is not None
+    assert (record["cost_total"], record["list_cost"], record["cost_basis"]) == (
+        Decimal("0.25"),
+        Decimal("0.5"),
+        "engine_time",
+    )
