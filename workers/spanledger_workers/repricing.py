@@ -56,7 +56,7 @@ class Repricer:
         run = f"{row.project}/{row.name}@{row.version}"
         start = int(at) if version == str(row.version) and at.isdigit() else begin
         difference, changed = Decimal(0), 0
-        for low, high in _days(start, end):
+        for low, high in _stretches(start, end):
             wanted = Wanted(
                 run=run, project=project, window=Window(low, high), provider="", author=row.author or "worker",
                 note=f"price {row.name} version {row.version}: {row.note}".rstrip(": "),
@@ -105,7 +105,7 @@ def span_of(row: Version, now: int) -> tuple[int, int]:
     return max(begin, row.time - FURTHEST), end
 
 
-def _days(start: int, end: int) -> Iterator[tuple[int, int]]:
+def _stretches(start: int, end: int) -> Iterator[tuple[int, int]]:
     while start < end:
         high = min((start // DAY + 1) * DAY, end)
         yield start, high

@@ -38,6 +38,11 @@ WHERE project = {{project:String}} AND {IN_SPANS} AND billable AND NOT (gpu_pool
 ORDER BY start, hex(s.trace_id), hex(s.span_id) LIMIT {PAGE}
 """  # noqa: S608 - names of our own
 
+_HOURS = f"""
+SELECT DISTINCT toUnixTimestamp(toStartOfHour(toDateTime(start_time, 'UTC'))) AS hour FROM spans
+WHERE project = {{project:String}} AND {IN_SPANS} AND billable ORDER BY hour
+"""  # noqa: S608
+
 _FIGURES = (
     "cost_input",
     "cost_cache_read",
@@ -118,10 +123,11 @@ def priced_calls(
     client: Client, project: str, window: Window, provider: str = "", model: str = ""
 ) -> Iterator[list[PricedCall]]:
     """Every billable call of the window that has a price or should, oldest first, in pages; none served by a pool."""
-    for start in range(window.start, window.end, HOUR):
+    for row in ask(client, _HOURS, {"project": project, **window.bound()}):
+        start = int(row["hour"]) * 10**9
         bound: dict[str, object] = {
             "project": project, "provider": provider, "model": model, "at": 0, "after_trace": "", "after_span": "",
-            **Window(start, min(start + HOUR, window.end)).bound(),
+            **Window(max(start, window.start), min(start + HOUR, window.end)).bound(),
         }  # fmt: skip
         while True:
             rows = ask(client, _NEWEST, bound)
