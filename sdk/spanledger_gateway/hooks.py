@@ -4,7 +4,8 @@ A hook is an object with a ``name`` and one or both of ``async request(view)`` a
 ``request`` returns None to let the call pass, a JSON object to send in place of the body, or raises ``Blocked``;
 ``response`` returns None or a body in place of the answer's, or raises ``Blocked``. ``SPANLEDGER_GATEWAY_HOOKS`` names
 hooks as ``module:object``, in order, each with ``?timeout_ms=50&fail=open`` after it where the defaults (50 ms,
-``closed``) do not fit. A hook that takes too long or breaks lets the call pass (``open``) or refuses it (``closed``).
+``closed``) do not fit. A hook that takes too long, breaks or returns something else lets the call pass (``open``) or refuses
+it (``closed``). It shares the gateway's event loop: one that blocks it holds up every call, and no time limit helps.
 Streams are shown to ``request`` only: their answer is on its way before it is whole.
 """
 
@@ -107,7 +108,7 @@ async def on_request(hooks: list[Hook], view: View) -> Json | None:
     changed: Json | None = None
     for hook in hooks:
         if hook.request is not None:
-            replaced = await _run(hook, hook.request(view))
+            replaced = await _run(hook, hook.request(view), dict)
             if replaced is not None:
                 changed = replaced
                 view = View(**{name: getattr(view, name) for name in View.__slots__} | {"body": replaced})
@@ -122,14 +123,17 @@ async def on_response(hooks: list[Hook], view: View, body: bytes) -> bytes:
     """
     for hook in hooks:
         if hook.response is not None:
-            body = await _run(hook, hook.response(view, body)) or body
+            body = await _run(hook, hook.response(view, body), bytes) or body
     return body
 
 
-async def _run(hook: Hook, work: Awaitable[Any]) -> Any:
+async def _run(hook: Hook, work: Awaitable[Any], wanted: type) -> Any:
+    """The hook's answer, or None where it gave none and may fail."""
     try:
-        async with asyncio.timeout(hook.timeout_s):
-            return await work
+        answer = await _within(hook.timeout_s, work)
+        if answer is not None and not isinstance(answer, wanted):
+            raise TypeError(f"it returned a {type(answer).__name__}, not a {wanted.__name__}")
+        return answer
     except Blocked as blocked:
         metrics.count(metrics.HOOKS, hook.name, "blocked")
         raise RefusedError(
@@ -141,6 +145,33 @@ async def _run(hook: Hook, work: Awaitable[Any]) -> Any:
         logger.warning("the hook %s failed (%s); it fails %s", hook.name, wrong or outcome, hook.fail)
         if hook.fail == "open":
             return None
-        raise RefusedError(
-            503, "guard_unavailable", f"the guard {hook.name} gave no verdict", retry_after_s=1
-        ) from wrong
+        raise _no_verdict(hook.name) from wrong
+
+
+async def _within(limit_s: float, work: Awaitable[Any]) -> Any:
+    """Wait no longer than the limit, also for a hook that does not let itself be cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=limit_s)
+    finally:
+        if not task.done():
+            task.cancel()
+            _stubborn.add(task)
+            task.add_done_callback(_let_go)
+    if not task.done():
+        raise TimeoutError
+    return task.result()
+
+
+_stubborn: set[asyncio.Future[Any]] = set()
+
+
+def _let_go(task: asyncio.Future[Any]) -> None:
+    """It ended after all: what became of it was told when its time was over."""
+    _stubborn.discard(task)
+    if not task.cancelled():
+        task.exception()
+
+
+def _no_verdict(name: str) -> RefusedError:
+    return RefusedError(503, "guard_unavailable", f"the guard {name} gave no verdict", retry_after_s=1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -49,6 +51,8 @@ from .shadow import Shadows
 from .states import RouteStates
 from .streaming import drain, let_go, pump
 from .upstreams import AttemptFailed
+
+logger = logging.getLogger("spanledger.gateway")
 
 _MOST_DRAINS = 64
 _TRACE_ID, _CACHE = semconv.HEADER_TRACE_ID.encode(), semconv.HEADER_CACHE.encode()
@@ -162,7 +166,7 @@ class Serving:
         if self._parts.hooks:
             changed = await on_request(self._parts.hooks, _view(call))
             if changed is not None:
-                call.ask = parse(call.endpoint, orjson.dumps({**changed, "model": call.ask.model}))
+                call.ask = _changed(call, changed)
 
     async def _send_hit(self, call: Call, send: Send) -> None:
         entry = call.entry
@@ -324,6 +328,23 @@ def _fields(ask: Ask, key: SnapshotKey, headers: dict[str, str]) -> dict[str, st
         "stream": "true" if ask.stream else "false",
         "purpose": headers.get("x-spanledger-purpose", ""),
     }
+
+
+def _changed(call: Call, body: dict[str, Any]) -> Ask:
+    """The request as a guard rewrote it; on the caller's own route, as the caller asked for it.
+
+    Raises:
+        RefusedError: what the guard made is no request; that is not the caller's fault.
+    """
+    fields = {name: value for name, value in body.items() if name != "stream"} | {"model": call.ask.model}
+    if "stream" in call.ask.body:
+        fields["stream"] = call.ask.stream
+    try:
+        return parse(call.endpoint, orjson.dumps(fields))
+    except (BadRequestError, orjson.JSONEncodeError) as wrong:
+        logger.warning("a guard made a request that cannot be served: %s", wrong)
+        message = "a guard made a request that cannot be served"
+        raise RefusedError(503, "guard_unavailable", message, retry_after_s=1) from wrong
 
 
 def _view(call: Call) -> View:

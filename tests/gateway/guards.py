@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from spanledger_gateway.hooks import Blocked, View
@@ -19,6 +20,14 @@ class Words:
             raise Blocked("this word is not allowed")
         if "SLOW" in text:
             await asyncio.sleep(5)
+        if "STUBBORN" in text:
+            for _ in range(20):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(1)
+        if "WRONG" in text:
+            return ["no object"]  # pyright: ignore[reportReturnType]
+        if "SPOIL" in text:
+            return {"messages": "none"}
         if "BREAK" in text:
             raise RuntimeError("broken guard")
         if "MASK" in text:
