@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from spanledger.recorder import Counters
     from spanledger.settings import SettingsError
     from spanledger.wrappers import wrap
-    from spanledger.wrappers.serving import ExactCache
+    from spanledger.wrappers.caches import ExactCache
+    from spanledger.wrappers.meaning import SemanticCache
 
 __all__ = [
     "ActiveSpan",
     "Counters",
     "ExactCache",
     "Prompt",
+    "SemanticCache",
     "SettingsError",
     "__version__",
     "counters",
@@ -42,7 +44,8 @@ __all__ = [
 _HOME = {
     "ActiveSpan": "active",
     "Counters": "recorder",
-    "ExactCache": "wrappers.serving",
+    "ExactCache": "wrappers.caches",
+    "SemanticCache": "wrappers.meaning",
     "Prompt": "prompts",
     "SettingsError": "settings",
     "observe": "decorator",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from spanledger.wrappers.serving import ExactCache
+    from spanledger.wrappers.caches import ExactCache
 
 C = TypeVar("C")
 
@@ -29,8 +29,8 @@ def wrap(
         client: The client.
         fallback: Clients to ask when this one fails before its answer begins: each of the same kind, or a pair
             of a client and the model to ask it for. For OpenAI's and Anthropic's clients.
-        cache: True, or an `ExactCache` (that several clients may share): a request that was answered before is
-            answered from memory, as a body or as a stream.
+        cache: True, or an `ExactCache` or `SemanticCache` (that several clients may share): a request that was
+            answered before is answered from memory, as a body or as a stream.
         route: The route's name at the server. Its state there is obeyed: on ``fallback``, fallbacks are asked
             first. Budgets count calls by it.
         budgets: Whether calls are checked against the project's budgets, as the gateway does: a call that does
@@ -72,7 +72,7 @@ def _stainless(
     client: Any, vendor: str, fallback: Iterable[Any], cache: Any, route: str, budgets: bool | None
 ) -> Any:
     from spanledger.wrappers import spending, stainless
-    from spanledger.wrappers.serving import ExactCache
+    from spanledger.wrappers.caches import ExactCache
 
     pairs: list[Any] = [each if isinstance(each, tuple) else (each, "") for each in fallback]
     fallbacks: list[tuple[Any, str]] = [(other, str(model)) for other, model in pairs]

@@ -13,6 +13,7 @@ import time
 from typing import Any, Final
 
 from spanledger.serving.routing import PRIMARY, RouteState
+from spanledger.serving.semantic.decision import CLOSED, Certificate
 from spanledger.settings import Settings
 
 logger = logging.getLogger("spanledger")
@@ -23,15 +24,15 @@ class _Watcher:
     """Looks up the routes that were asked for."""
 
     def __init__(self) -> None:
-        self._states: dict[str, RouteState] = {}
+        self._states: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def get(self, key: str, url: str) -> RouteState:
+    def get(self, key: str, url: str) -> dict[str, str]:
         found = self._states.get(key)
         if found is None:
             with self._lock:
-                self._states[key] = found = PRIMARY
+                self._states[key] = found = {}
                 if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(
                         target=self._watch, args=(url,), name="spanledger-routes", daemon=True
@@ -51,7 +52,7 @@ class _Watcher:
         while True:
             for key in list(self._states):
                 try:
-                    self._states[key] = read(redis.hgetall(key))
+                    self._states[key] = redis.hgetall(key)
                 except RedisError as error:
                     logger.debug("Redis is away (%s); the last states hold", error)
                     break
@@ -68,7 +69,16 @@ def state_of(route: str, settings: Settings) -> RouteState:
     url = os.environ.get("SPANLEDGER_REDIS_URL", "")
     if not route or not url:
         return PRIMARY
-    return _watcher.get(f"spanledger:route:{settings.project}:{route}", url)
+    return read(_watcher.get(f"spanledger:route:{settings.project}:{route}", url))
+
+
+def certificate_of(route: str, settings: Settings) -> Certificate:
+    """What the workers found about a route's semantic cache; closed when nobody says otherwise."""
+    url = os.environ.get("SPANLEDGER_REDIS_URL", "")
+    if not url:
+        return CLOSED
+    fields = _watcher.get(f"spanledger:semantic:{settings.project}:{route}", url)
+    return Certificate.read({name.encode(): value.encode() for name, value in fields.items()})
 
 
 def read(fields: dict[str, str]) -> RouteState:

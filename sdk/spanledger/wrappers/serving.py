@@ -6,10 +6,10 @@ means, what may be kept and found again. Here they meet clients, the clock and R
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -24,7 +24,10 @@ from spanledger.serving.answers import Answer
 from spanledger.serving.asks import Ask, Endpoint
 from spanledger.serving.failures import Failure
 from spanledger.serving.health import HealthBook, State
+from spanledger.serving.semantic.question import VARIANTS, is_personal, last_question
 from spanledger.serving.snapshot import Route, Target
+from spanledger.wrappers.caches import ExactCache
+from spanledger.wrappers.meaning import Meant, SemanticCache
 from spanledger.wrappers.model_call import provider_of
 from spanledger.wrappers.route_states import state_of
 from spanledger.wrappers.spending import Budgets, Spend, address_of
@@ -38,31 +41,6 @@ _ENDPOINTS: Final[tuple[tuple[str, Endpoint], ...]] = (
 )
 
 
-class ExactCache:
-    """Answers to requests that were asked before, word for word. One may serve several clients.
-
-    Args:
-        ttl_s: How long an answer is good, in seconds.
-        max_bytes: How much is kept; the least recently used goes first.
-    """
-
-    def __init__(self, ttl_s: float = 3600.0, max_bytes: int = 64 << 20) -> None:
-        self.ttl_s = ttl_s
-        self._memory = caching.MemoryCache(max_bytes)
-        self._lock = threading.Lock()
-
-    def get(self, key: str) -> caching.Entry | None:
-        """The kept answer, if its time is not over."""
-        with self._lock:
-            found = self._memory.get(key, time.monotonic())
-        return caching.Entry.decode(found) if found else None
-
-    def put(self, key: str, entry: caching.Entry) -> None:
-        """Keep an answer."""
-        with self._lock:
-            self._memory.put(key, entry.encode(), time.monotonic() + self.ttl_s)
-
-
 @dataclass(slots=True)
 class Extra:
     """What a serving decision adds to the record of the call made for it."""
@@ -70,6 +48,7 @@ class Extra:
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     keep: Callable[[Answer, bytes], None] | None = None
     spend: Spend | None = None
+    meant: Meant | None = None
 
     def settle(self, error: BaseException | None) -> None:
         """The request returned, or failed."""
@@ -89,6 +68,7 @@ class Plan:
     ask: Ask | None = None
     may_store: bool = False
     stepped_down: str = ""  # the budget that sent the call to a cheaper route
+    meant: Meant | None = None
 
 
 class _Places:
@@ -219,14 +199,41 @@ class Serving:
             project=settings.project,
             team=settings.team,
             route=self._route_name or ask.model,
-            variant=headers.get("anthropic-beta", ""),
+            variant="\n".join(headers.get(name, "") for name in VARIANTS),
         )
         plan.key = caching.exact_key(partition, ask)
         plan.may_store = caching.may_store(headers, ask)
+        if isinstance(self.cache, SemanticCache):
+            plan.meant = self.cache.question(ask, self._route, settings, headers)
+            # What is one person's own is not kept; what is merely too long for the tier is kept word for word.
+            plan.may_store = plan.may_store and not is_personal(last_question(ask))
 
     def found(self, plan: Plan) -> caching.Entry | None:
-        """The kept answer to a planned request."""
-        return self.cache.get(plan.key) if self.cache is not None and plan.key else None
+        """The kept answer to a planned request, word for word or in other words."""
+        if self.cache is None or not plan.key:
+            return None
+        entry = self.cache.get(plan.key)
+        if entry is not None:
+            plan.meant = None
+        elif plan.meant is not None and isinstance(self.cache, SemanticCache):
+            entry = self.cache.look_up(plan.meant, self._place(plan), runtime.current().settings)
+        return entry
+
+    async def found_async(self, plan: Plan) -> caching.Entry | None:
+        """As `found`; embedding does not hold up the event loop."""
+        if plan.meant is None:
+            return self.found(plan)
+        return await asyncio.to_thread(self.found, plan)
+
+    def _place(self, plan: Plan) -> str:
+        """The route's name in the certificate."""
+        return self._route_name or (plan.ask.model if plan.ask else "")
+
+    def _told(self, plan: Plan) -> dict[str, Any]:
+        """What the record says about the question's meaning."""
+        if plan.meant is None or not isinstance(self.cache, SemanticCache):
+            return {}
+        return plan.meant.facts(self.cache.tier(self._place(plan), runtime.current().settings).group)
 
     def extra_for(self, plan: Plan, place: int, before: str) -> Extra:
         """What the record of an attempt says about the decision that led to it."""
@@ -240,7 +247,8 @@ class Serving:
         }
         if plan.key:
             facts[semconv.CACHE] = "miss"
-        return Extra(facts, self._keeper(plan, target) if plan.may_store else None)
+            facts |= self._told(plan)
+        return Extra(facts, self._keeper(plan, target) if plan.may_store else None, meant=plan.meant)
 
     def _keeper(self, plan: Plan, target: Target) -> Callable[[Answer, bytes], None]:
         def keep(answer: Answer, body: bytes) -> None:
@@ -251,6 +259,8 @@ class Serving:
                     body=whole, stored_at=time.time_ns(), model=answer.model, upstream=_plain(target.upstream)
                 )
                 self.cache.put(plan.key, entry)
+                if plan.meant is not None and isinstance(self.cache, SemanticCache):
+                    self.cache.remember(plan.meant, plan.key, self._place(plan), runtime.current().settings)
 
         return keep
 
@@ -261,14 +271,15 @@ class Serving:
             return entry.body
         return replay.stream(plan.ask.endpoint, entry.body, with_usage=plan.ask.wants_stream_usage)
 
-    def extra_for_hit(self, entry: caching.Entry) -> Extra:
+    def extra_for_hit(self, plan: Plan, entry: caching.Entry) -> Extra:
         """What the record of a call that was answered from the cache says."""
         age = max(time.time_ns() - entry.stored_at, 0)
         facts: dict[str, Any] = {
             semconv.ROUTE: self._route_name or None,
             semconv.UPSTREAM: entry.upstream,
-            semconv.CACHE: "exact",
+            semconv.CACHE: "semantic" if plan.meant is not None else "exact",
             semconv.CACHE_AGE_NS: age,
+            **self._told(plan),
         }
         return Extra(facts)
 

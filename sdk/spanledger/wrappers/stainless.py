@@ -26,6 +26,7 @@ from spanledger.serving.refusals import RefusedError
 from spanledger.serving.routing import name_of
 from spanledger.serving.snapshot import Target
 from spanledger.serving.usage import Usage
+from spanledger.wrappers.caches import ExactCache
 from spanledger.wrappers.model_call import (
     ModelCall,
     endpoint_of,
@@ -35,7 +36,7 @@ from spanledger.wrappers.model_call import (
     set_facts,
     texts_of,
 )
-from spanledger.wrappers.serving import ExactCache, Extra, Plan, Serving, asked_of, body_of, extra, headers_of
+from spanledger.wrappers.serving import Extra, Plan, Serving, asked_of, body_of, extra, headers_of
 from spanledger.wrappers.spending import Budgets
 from spanledger.wrappers.tee import kind_of, show
 
@@ -132,6 +133,12 @@ def _begin(client: Any, vendor: str, options: Any) -> ModelCall | None:
         if added is not None:
             set_facts(call.span, added.facts)
             call.keep, call.spend = added.keep, added.spend
+            if added.meant is not None:
+                context = call.span.get_span_context()
+                added.meant.trace_id, added.meant.span_id = (
+                    f"{context.trace_id:032x}",
+                    f"{context.span_id:016x}",
+                )
             if added.spend is not None:
                 added.spend.is_watched = True
         given = headers_of(options)
@@ -259,7 +266,7 @@ def _served_async(client: Any, request: Any, serving: Serving) -> Any:
         if options.method.lower() != "post" or endpoint_of(str(options.url)) is None:
             return await request(cast_to, options, *args, **kwargs)
         plan = serving.plan(options)
-        if (entry := serving.found(plan)) is not None:
+        if (entry := await serving.found_async(plan)) is not None:
             call, response = _hit(client, (cast_to, options), kwargs, serving, plan, entry)
             current = _current.set(call)
             try:
@@ -325,7 +332,7 @@ def _hit(
         content=serving.replayed(plan, entry, streaming),
         request=request,
     )
-    mark = extra.set(serving.extra_for_hit(entry))
+    mark = extra.set(serving.extra_for_hit(plan, entry))
     call = _begin(client, serving.vendor, options)
     extra.reset(mark)
     return call, {
