@@ -65,10 +65,12 @@ def _recorded(llm: Any, original: Callable[..., Any], name: str, operation: str)
 
 
 def _model(llm: Any) -> str:
-    with suppress(AttributeError):
-        return str(llm.llm_engine.model_config.served_model_name or llm.llm_engine.model_config.model)
-    with suppress(AttributeError):
-        return str(llm.model_config.model)
+    """The name the model is served by; the engine may know several, the first is the usual one."""
+    for owner in ("llm_engine", None):
+        with suppress(AttributeError, IndexError):
+            config = getattr(llm, owner).model_config if owner else llm.model_config
+            named: Any = config.served_model_name or config.model
+            return str(named if isinstance(named, str) else named[0])
     return ""
 
 
@@ -77,19 +79,20 @@ def _prompts(asked: Any, operation: str) -> list[Any]:
     if operation == "chat":
         conversations: list[Any] = list(asked or [])
         return [conversations] if conversations and isinstance(conversations[0], Mapping) else conversations
-    return [asked] if isinstance(asked, str | Mapping) else list(asked or [])
+    prompts: list[Any] = [asked] if isinstance(asked, str | Mapping) else list(asked or [])
+    # One prompt may be given as its token ids.
+    return [prompts] if prompts and isinstance(prompts[0], int) else prompts
 
 
 def _record(rt: Runtime, outputs: Any, prompts: list[Any], sampling: Any, what: tuple[str, str, int]) -> None:
-    try:
-        found: list[Any] = list(outputs)
-        one_each = isinstance(sampling, Sequence)
-        each = list(cast(Sequence[Any], sampling)) if one_each else [sampling] * len(found)
-        for place, output in enumerate(found):
+    one_each = isinstance(sampling, Sequence)
+    for place, output in enumerate(outputs):
+        try:
             asked = prompts[place] if place < len(prompts) else getattr(output, "prompt", None)
-            _one(rt, output, asked, each[place] if place < len(each) else None, what)
-    except Exception:  # the SDK's public face
-        logger.debug("a batch was not recorded in full", exc_info=True)
+            own = cast(Sequence[Any], sampling)[place] if one_each else sampling
+            _one(rt, output, asked, own, what)
+        except Exception:  # the SDK's public face
+            logger.debug("a prompt was not recorded in full", exc_info=True)
 
 
 def _one(rt: Runtime, output: Any, asked: Any, sampling: Any, what: tuple[str, str, int]) -> None:
@@ -114,17 +117,20 @@ def _one(rt: Runtime, output: Any, asked: Any, sampling: Any, what: tuple[str, s
         semconv.SEED: getattr(sampling, "seed", None),
     }
     if rt.content:
-        facts[semconv.INPUT_MESSAGES] = snapshot.dumps(_messages(asked))
+        facts[semconv.INPUT_MESSAGES] = snapshot.dumps(_messages(asked, output))
         facts[semconv.OUTPUT_MESSAGES] = snapshot.dumps([_answer(choice) for choice in choices])
     set_facts(span, {**facts, **_times(metrics, tokens)})
     span.end()
 
 
-def _messages(asked: Any) -> Any:
-    if isinstance(asked, Mapping):
-        given = cast(Mapping[str, Any], asked)
-        asked = given.get("prompt") or f"<{len(given.get('prompt_token_ids') or ())} token ids>"
-    return [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+def _messages(asked: Any, output: Any) -> Any:
+    given: Any = asked
+    if isinstance(given, Mapping):
+        given = cast(Mapping[str, Any], given).get("prompt")
+    if given is None or (isinstance(given, list) and isinstance(next(iter(cast(list[Any], given)), 0), int)):
+        # Only token ids were given; newer engines tell the text they stand for.
+        given = getattr(output, "prompt", None) or f"<{len(output.prompt_token_ids or ())} token ids>"
+    return [{"role": "user", "content": given}] if isinstance(given, str) else cast(Any, given)
 
 
 def _answer(choice: Any) -> dict[str, Any]:

@@ -188,3 +188,54 @@ def test_vllm_chat_and_errors() -> None:
     chat, _, failed = spans
     assert (chat.name, chat.input) == ("chat llama-3", [{"role": "user", "content": "hi"}])
     assert (failed.name, failed.status) == ("vllm.generate", "error")
+
+
+def answering(answers: list[Any]) -> Any:
+    def generate(self: Any, prompts: Any, sampling_params: Any = None, **more: Any) -> list[Any]:
+        return answers
+
+    return generate
+
+
+@pytest.mark.parametrize(
+    ("prompts", "asked"),
+    [
+        ([1, 2, 3], ["<3 token ids>"]),
+        ({"prompt_token_ids": [1, 2, 3]}, ["<3 token ids>"]),
+        ([{"prompt": "a", "multi_modal_data": {}}, {"prompt_token_ids": [4]}], ["a", "<3 token ids>"]),
+        ([[1, 2], [3]], ["<3 token ids>"] * 2),
+    ],
+)
+def test_vllm_prompts_in_every_form(prompts: Any, asked: list[str]) -> None:
+    made = engine()
+    type(made).generate = answering([output("x", 1) for _ in asked])
+    with capture() as spans:
+        spanledger.wrap(made).generate(prompts)
+    assert [span.input[0]["content"] for span in spans[:-1]] == asked
+
+
+def test_vllm_choices_times_and_names_of_newer_engines() -> None:
+    made = engine()
+    choices = [
+        SimpleNamespace(text=text, token_ids=[1, 2], finish_reason="length", logprobs=[{}]) for text in "ab"
+    ]
+    times = SimpleNamespace(
+        arrival_time=time.time(), queued_ts=10.0, scheduled_ts=10.5, first_token_ts=11.0, last_token_ts=14.0,
+        first_token_latency=1.0, num_generation_tokens=4,
+    )  # fmt: skip
+    answers = [
+        SimpleNamespace(prompt_token_ids=None),  # an output of a form that nobody knows takes no other along
+        SimpleNamespace(request_id="8", prompt="text", prompt_token_ids=[1], outputs=choices, metrics=times),
+    ]
+    type(made).generate = answering(answers)
+    made.llm_engine.model_config.served_model_name = ["llama-4", "alias"]
+    with capture() as spans:
+        assert spanledger.wrap(made).generate(["one", "two"]) is answers
+    call = next(span for span in spans if span.name == "text_completion llama-4")
+    assert [message["parts"][0]["content"] for message in call.output] == ["a", "b"]
+    got = call.attributes
+    assert (got["gen_ai.usage.input_tokens"], got["gen_ai.usage.output_tokens"]) == (1, 4)
+    assert got["gen_ai.response.time_to_first_chunk"] == 1.0
+    assert got["spanledger.tpot_ns"] == pytest.approx(1e9)
+    assert got["gen_ai.latency.time_in_queue"] == pytest.approx(0.5)
+    assert got["gen_ai.response.finish_reasons"] == ("length", "length")
