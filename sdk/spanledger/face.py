@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from os import PathLike
 from typing import Any, Literal, Unpack
@@ -115,12 +116,32 @@ def update(**told: Unpack[Told]) -> None:
         tell(span, told)
 
 
-def score(name: str, value: float | bool | str, comment: str = "") -> None:
-    """Score the current span: a number, a boolean (1 or 0) or a label.
+def score(
+    name: str, value: float | bool | str, comment: str = "", *, trace_id: str = "", span_id: str = ""
+) -> None:
+    """Score the current span: a number, a boolean (1 or 0) or a label. Or, by its ids, one that is over.
+
+    Args:
+        name: What is scored.
+        value: The verdict.
+        comment: Why.
+        trace_id: 32 hexadecimal digits (`ActiveSpan.trace_id`): score this trace, for example when its user says
+            later how good an answer was. Sent to the collector by a thread; waits in memory while it is away.
+        span_id: 16 hexadecimal digits: this span of that trace. Empty: the trace as a whole.
+
+    Raises:
+        ValueError: an id has not as many hexadecimal digits as it must.
 
     >>> with span("answer"):
     ...     score("helpful", True, comment="thumbs up")
     """
+    if trace_id:
+        from spanledger import scoring
+
+        body, rt = scoring.body_of(name, value, comment, trace_id, span_id), runtime.current()
+        if rt.enabled and rt.recorder.sends:
+            scoring.outbox.put(rt.settings, body)
+        return
     current = trace.get_current_span()
     if current.is_recording():
         current.add_event(semconv.EVALUATION_EVENT, active.score_facts(name, value, comment))
@@ -128,8 +149,9 @@ def score(name: str, value: float | bool | str, comment: str = "") -> None:
 
 def flush(timeout_s: float = 5.0) -> bool:
     """Wait until everything recorded so far is at the collector; False when the time was too short."""
-    rt = runtime.running()
-    return rt is None or rt.recorder.flush(timeout_s)
+    rt, until = runtime.running(), time.monotonic() + timeout_s
+    shipped = rt is None or rt.recorder.flush(timeout_s)
+    return runtime.scores_sent(max(until - time.monotonic(), 0)) and shipped
 
 
 def shutdown(timeout_s: float = 5.0) -> bool:

@@ -50,6 +50,9 @@ class Recorder:
     the HTTP connection in tests and runs in a thread.
     """
 
+    sends = True
+    """Whether anything leaves the process."""
+
     def __init__(
         self,
         settings: Settings,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 import threading
+import time
 from typing import Any
 
 from opentelemetry import trace
@@ -113,4 +115,15 @@ def stop(timeout_s: float | None = None) -> bool:
     global active
     with _lock:
         runtime, active = active, None
-    return runtime is None or runtime.recorder.close(timeout_s)
+    if runtime is None:
+        return True
+    limit_s = runtime.settings.exit_timeout_s if timeout_s is None else timeout_s
+    until = time.monotonic() + limit_s
+    shipped = runtime.recorder.close(timeout_s)
+    return scores_sent(max(until - time.monotonic(), 0)) and shipped
+
+
+def scores_sent(timeout_s: float) -> bool:
+    """Wait until scores of spans that are over were sent, where there were any."""
+    scoring: Any = sys.modules.get("spanledger.scoring")
+    return scoring is None or bool(scoring.outbox.wait(timeout_s))

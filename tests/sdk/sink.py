@@ -30,6 +30,8 @@ class Sink:
         self.delay_s = 0.0
         self.reject_names: set[str] = set()
         self.partial_rejected = 0
+        self.posted: dict[str, list[bytes]] = {}
+        """Bodies that were sent anywhere else than to ``/v1/traces``, by path."""
         self.documents: dict[str, Any] = {}
         self.lock = threading.Lock()
         self.url = ""
@@ -81,7 +83,11 @@ def serving(sink: Sink, port: int = 0) -> Generator[Sink]:
                 body = gzip.decompress(body)
             time.sleep(sink.delay_s)
             sink.headers.append({k.lower(): v for k, v in self.headers.items()})
-            status, payload = sink.answer(body)
+            if self.path == "/v1/traces":
+                status, payload = sink.answer(body)
+            else:
+                sink.posted.setdefault(self.path, []).append(body)
+                status, payload = sink.statuses.pop(0) if sink.statuses else 200, b"{}"
             self.send_response(status)
             self.send_header("content-length", str(len(payload)))
             self.end_headers()

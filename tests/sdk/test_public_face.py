@@ -361,6 +361,22 @@ def test_a_score_rides_on_its_span(sink: Sink) -> None:
     assert events[1].attributes[1].value.string_value == "friendly"
 
 
+def test_a_trace_that_is_over_is_scored_by_its_id(sink: Sink) -> None:
+    with spanledger.span("answer") as span:
+        pass
+    assert spanledger.flush()
+    sink.statuses = [503]  # tried again
+    spanledger.score("helpful", True, "thumbs up", trace_id=span.trace_id, span_id=span.span_id)
+    spanledger.score("tone", "friendly", trace_id=span.trace_id)
+    assert spanledger.flush(20)
+    first, again, second = (json.loads(body) for body in sink.posted["/api/scores"])
+    about = {"trace_id": span.trace_id, "name": "helpful", "source": "sdk"}
+    assert first == again == {**about, "span_id": span.span_id, "value": 1.0, "explanation": "thumbs up"}
+    assert (second["span_id"], second["label"]) == ("", "friendly")
+    with pytest.raises(ValueError, match="trace_id='no id' is no id of 32"):
+        spanledger.score("helpful", 1, trace_id="no id")
+
+
 def test_outside_of_a_span_update_and_score_do_nothing(sink: Sink) -> None:
     spanledger.update(user_id="u")
     spanledger.score("s", 1)

@@ -144,6 +144,8 @@ class CapturedSpans(Sequence[CapturedSpan]):
 class _CapturingRecorder(Recorder):
     """Keeps spans where a test can look at them. Nothing is written or sent."""
 
+    sends = False
+
     def __init__(self, settings: Settings, privacy: Privacy, spans: CapturedSpans) -> None:
         super().__init__(settings)
         self._privacy = privacy if privacy.needed else None

@@ -197,15 +197,15 @@ def answering(answers: list[Any]) -> Any:
     return generate
 
 
-@pytest.mark.parametrize(
-    ("prompts", "asked"),
-    [
-        ([1, 2, 3], ["<3 token ids>"]),
-        ({"prompt_token_ids": [1, 2, 3]}, ["<3 token ids>"]),
-        ([{"prompt": "a", "multi_modal_data": {}}, {"prompt_token_ids": [4]}], ["a", "<3 token ids>"]),
-        ([[1, 2], [3]], ["<3 token ids>"] * 2),
-    ],
-)
+PROMPTS: list[tuple[Any, list[str]]] = [
+    ([1, 2, 3], ["<3 token ids>"]),
+    ({"prompt_token_ids": [1, 2, 3]}, ["<3 token ids>"]),
+    ([{"prompt": "a", "multi_modal_data": {}}, {"prompt_token_ids": [4]}], ["a", "<3 token ids>"]),
+    ([[1, 2], [3]], ["<3 token ids>"] * 2),
+]
+
+
+@pytest.mark.parametrize(("prompts", "asked"), PROMPTS)
 def test_vllm_prompts_in_every_form(prompts: Any, asked: list[str]) -> None:
     made = engine()
     type(made).generate = answering([output("x", 1) for _ in asked])
