@@ -305,3 +305,18 @@ def test_a_route_with_another_model_starts_with_an_empty_cache(
     semantic.route(primary, backup, cache=RULE)
     certify(semantic, broker)
     assert state(semantic.chat(questions.asked)) == "miss"
+
+
+def test_an_upstream_may_embed_and_its_calls_are_recorded_and_billed(
+    gateway: RunningGateway, broker: redis.Redis, questions: Questions, primary: ModelServer
+) -> None:
+    rule = SemanticRule(embedder="up0/text-embedding-3-small")
+    gateway.route(primary, cache=CacheRule(semantic=rule))
+    answer = learned(gateway, broker, questions.asked)
+    spans = gateway.spans(answer, 3)
+    (embedded,) = [span for span in spans if span.get(semconv.PURPOSE) == "cache_embed"]
+    assert embedded[semconv.OPERATION] == "embeddings"
+    assert embedded[semconv.REQUEST_MODEL] == "text-embedding-3-small"
+    assert embedded[semconv.BILLABLE] is True
+    assert embedded[semconv.INPUT_TOKENS] > 0
+    assert [call.path for call in primary.calls].count("/v1/embeddings") == 1
