@@ -12,6 +12,8 @@ from dash.development.base_component import Component
 
 from spanledger_collector.store import actions
 from spanledger_collector.store.clickhouse import EngineError
+from spanledger_collector.store.kept_answers import KeptAnswersAwayError
+from spanledger_collector.store.reads.cache_checks import CHECK
 from spanledger_collector.store.registry.errors import ConflictError, DocumentError
 from spanledger_collector.store.registry.plan import Draft
 from spanledger_collector.store.registry.registry import Registry
@@ -137,7 +139,27 @@ def _say(
     )  # fmt: skip
 
 
+def _cache_right(registry: Registry, project: str, author: str, given: Given, now: int) -> str:
+    _say(registry, project, author, given, now, name=CHECK, value=1.0)
+    return "Noted as right."
+
+
+def _cache_wrong(registry: Registry, project: str, author: str, given: Given, now: int) -> str:
+    """First the entry: a wrong answer that is still served is worse than a verdict that has to be given again."""
+    kept = here().store.kept
+    try:
+        dropped = kept is not None and kept.drop(project, given["entry"], "wrong")
+    except KeptAnswersAwayError as away:
+        raise ValueError(f"{away}; the entry may still be served: try again") from away
+    _say(registry, project, author, given, now, name=CHECK, value=0.0)
+    return (
+        "Noted as wrong, and the entry is gone." if dropped else "Noted as wrong; the entry was gone already."
+    )
+
+
 ACTIONS: dict[str, Do] = {
+    "cache_right": _cache_right,
+    "cache_wrong": _cache_wrong,
     "acknowledge": _acknowledge,
     "silence": _silence,
     "unsilence": _unsilence,

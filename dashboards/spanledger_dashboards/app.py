@@ -11,6 +11,7 @@ from dash import Dash
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from spanledger_collector.store.kept_answers import KeptAnswers
 from spanledger_collector.store.reads.asking import Client
 from spanledger_collector.store.registry.registry import Registry
 
@@ -48,6 +49,7 @@ def build(
     secret: str,
     *,
     editor: Registry | None = None,
+    kept: KeptAnswers | None = None,
     secure_cookies: bool = False,
     oidc: OidcSettings | None = None,
     gateway: Gateway | None = None,
@@ -83,7 +85,7 @@ def build(
     return Gate(
         server,
         sessions=sessions,
-        store=Store(client, editor, gateway),
+        store=Store(client, editor, gateway, kept),
         paths=[page.path for page in PAGES],
         policy=lambda: _policy(app),
         secure=secure_cookies,

@@ -40,6 +40,7 @@ def _serve(settings: DashboardSettings, store: StoreSettings, oidc: OidcSettings
 
     from spanledger_collector.store.clickhouse import EngineError
     from spanledger_collector.store.client import connect, connect_reader
+    from spanledger_collector.store.kept_answers import KeptAnswers
     from spanledger_collector.store.registry.announce import RedisAnnouncer
     from spanledger_collector.store.registry.keys import KeyDirectory
     from spanledger_collector.store.registry.registry import Registry
@@ -60,11 +61,13 @@ def _serve(settings: DashboardSettings, store: StoreSettings, oidc: OidcSettings
             time.sleep(0.5)
     keys = KeyDirectory(Registry(client), copy=settings.home.expanduser() / "dashboard" / "keys.json")
     keys.start()
+    redis = _redis(settings.redis_url)
     app = build(
         client,
         keys,
         session_secret(settings),
-        editor=Registry(connect(store), RedisAnnouncer(_redis(settings.redis_url))),
+        editor=Registry(connect(store), RedisAnnouncer(redis)),
+        kept=KeptAnswers(redis),
         secure_cookies=settings.dashboard_secure_cookies,
         oidc=oidc,
         gateway=_gateway(settings, keys),

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec, TypeVar
 
+from spanledger_collector.store.kept_answers import KeptAnswers
 from spanledger_collector.store.reads import names as known
 from spanledger_collector.store.reads.asking import Client
 from spanledger_collector.store.registry.registry import Registry
@@ -34,6 +35,8 @@ class Store:
     """Writes documents for admins; None where nobody may."""
     gateway: Gateway | None = None
     """Where the playground asks; None where there is none."""
+    kept: KeptAnswers | None = None
+    """The gateways' kept answers, to delete wrong ones; None without Redis."""
     _names: dict[tuple[str, str], tuple[float, list[str]]] = field(
         default_factory=dict[tuple[str, str], tuple[float, list[str]]]
     )

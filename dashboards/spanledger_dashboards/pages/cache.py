@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Sequence
-from decimal import Decimal
+from time import time_ns
 
 from dash import html
 from dash.development.base_component import Component
 
-from spanledger_collector.store.reads import serving
+from spanledger_collector.store.reads import cache_bound, cache_checks, serving
 from spanledger_collector.store.reads.asking import Row
+from spanledger_collector.store.reads.cache_checks import CheckSpend
 from spanledger_collector.store.reads.serving import CacheUse
 from spanledger_dashboards.colours import BLUE, GREEN, GREY
 from spanledger_dashboards.figures.frame import COUNT, money_unit
 from spanledger_dashboards.figures.series import stacked
 from spanledger_dashboards.here import read
 from spanledger_dashboards.messages import excerpt, messages
+from spanledger_dashboards.pages import cache_bound as bound
 from spanledger_dashboards.pages.page import Page
 from spanledger_dashboards.parts.basic import Column as C
 from spanledger_dashboards.parts.basic import (
@@ -42,7 +44,7 @@ _RULE = '[route.gpt-4o]\ntargets = [{ upstream = "openai", model = "gpt-4o" }]\n
 async def render(view: View) -> Component:
     """Sums, hits over time, routes and teams, latest hits."""
     step = view.window.step_s(points=45)
-    (whole, series, routes), (teams, hits, checks) = await gather(
+    (whole, series, routes), (teams, hits, spent), (tiers, told, met) = await gather(
         gather(
             read(view, serving.cache_use, view.window),
             read(view, serving.cache_use, view.window, "", step),
@@ -51,13 +53,19 @@ async def render(view: View) -> Component:
         gather(
             read(view, serving.cache_use, view.window, "team"),
             read(view, serving.cache_hits, view.window),
-            read(view, serving.cache_checks, view.window),
+            read(view, cache_checks.check_spend, view.window),
+        ),
+        gather(
+            read(view, cache_bound.standings),
+            read(view, cache_bound.history, view.window),
+            read(view, cache_checks.meetings, view.window),
         ),
     )
     title = page_title(
         "Cache", "Answers given again instead of asked again: exact repeats, and questions judged alike."
     )
-    if not whole:
+    verdicts = await read(view, cache_checks.verdicts_about, [row["trace"] for row in met])
+    if not whole and not tiers:
         return html.Div(
             [
                 title,
@@ -72,13 +80,16 @@ async def render(view: View) -> Component:
     return html.Div(
         [
             title,
-            _numbers(whole[0], *checks),
+            _numbers(whole[0], spent) if whole else None,
+            bound.bounds(view, tiers, time_ns()),
             grid(
                 panel("Calls that met the cache", chart("cache", _hits_figure(view, series, step), "Cache hits and misses over time"), about="exact hits, semantic hits, misses"),
                 panel("Saved", chart("saved", _saved_figure(view, series, step), "Money saved over time"), about="USD not spent, before the cache's own costs"),
                 panel("By route", _groups(routes, "Route")),
                 panel("By team", _groups(teams, "Team")),
             ),
+            grid(bound.bound_history(told), bound.steps(view, told)) if tiers else None,
+            bound.meetings(view, met, verdicts) if met else None,
             panel("Latest hits", _hits(view, hits), about="is this the right answer to this question?", wide=True),
         ],
         className="page",
@@ -88,16 +99,32 @@ async def render(view: View) -> Component:
 PAGE = Page("/cache", "Cache", render, "Trace")
 
 
-def _numbers(use: CacheUse, checks: int, spent: Decimal) -> Component:
+def _numbers(use: CacheUse, spent: CheckSpend) -> Component:
     met = use.hits + use.missed
     return stats(
         stat("Hit rate", percent(use.hits, met), about=f"{count(use.hits)} of {count(met)} calls"),
         stat("Exact hits", count(use.exact)),
         stat("Semantic hits", count(use.semantic)),
         stat("Saved", usd(use.saved), title=usd_exact(use.saved), about=f"{count(use.unpriced)} hits without a price" if use.unpriced else "at the price of asking again"),
-        stat("Saved, net", usd(use.saved - spent), about=f"{count(checks)} checks cost {usd(spent)}" if checks else "no check was made"),
+        stat("Saved, net", usd(use.saved - spent.cost), about=_own_cost(spent), title=_cost_parts(spent)),
         stat("A hit takes", duration(use.hit_p50_ns), about=f"a miss {duration(use.miss_p50_ns)} (p50)"),
     )  # fmt: skip
+
+
+def _own_cost(spent: CheckSpend) -> str:
+    if not spent.verdicts and not spent.asked and not spent.embedded:
+        return "no check was made"
+    unpriced = f", {count(spent.unpriced)} without a price" if spent.unpriced else ""
+    return f"{count(spent.verdicts)} checks and {count(spent.embedded)} embeddings cost {usd(spent.cost)}{unpriced}"
+
+
+def _cost_parts(spent: CheckSpend) -> str:
+    parts = {
+        "fresh answers": spent.asked_cost,
+        "judging": spent.judged_cost,
+        "embeddings": spent.embedding_cost,
+    }
+    return ", ".join(f"{name} {usd_exact(cost)}" for name, cost in parts.items())
 
 
 def _hits_figure(view: View, series: Sequence[CacheUse], step: int) -> dict[str, object]:

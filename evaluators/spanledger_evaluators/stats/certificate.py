@@ -186,7 +186,7 @@ class Certifier:
 
     def audit_share(self, least: float) -> float:
         """Which share of hits, and of would-be hits below the threshold, has to be checked; at least ``least``."""
-        self.room = min(self.room, 2 * SURPRISE / least)  # what was earned long ago pays for no drift
+        self.room = min(self.room, SURPRISE / least)  # what was earned long ago pays for no drift
         return 1.0 if self.room <= SURPRISE else max(least, SURPRISE / self.room)
 
     def leading_without(self, flagged: Counts, cleared: Counts) -> int:

@@ -7,13 +7,15 @@ from collections.abc import Callable
 
 from tests.benchmarks.report import Figure, report
 
-from . import flights, guards, hits, lookup
+from . import bound, flights, guards, hits, lookup
 
 SECTIONS: dict[str, Callable[[], list[Figure]]] = {
     "hits": hits.figures,
     "lookup": lookup.figures,
     "guards": guards.figures,
     "flights": flights.figures,
+    "kept": bound.kept,
+    "exceeded": bound.exceeded,
 }
 
 

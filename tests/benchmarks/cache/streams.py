@@ -14,6 +14,8 @@ from spanledger_evaluators.stats.pooling import Pool
 Floats = NDArray[np.float64]
 
 LOWEST = 0.7
+LABELS_RIGHT, LABELS_WRONG = 1000, 200
+"""Pairs that people labelled, from which the judge's errors are known."""
 AUDIT_SHARE = 0.05
 GRID = grid(LOWEST)
 _STRIDE = 32
@@ -46,7 +48,9 @@ class Outcome:
         return self.served_wrong / self.served if self.served else 0.0
 
 
-def calibrated(error: float, rng: np.random.Generator, *, right: int = 400, wrong: int = 100) -> JudgeError:
+def calibrated(
+    error: float, rng: np.random.Generator, *, right: int = LABELS_RIGHT, wrong: int = LABELS_WRONG
+) -> JudgeError:
     """What people's labels of so many pairs would say of a judge that errs so often either way."""
     called_right = rng.random(right) < error
     called_wrong = rng.random(wrong) >= error

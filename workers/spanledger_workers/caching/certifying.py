@@ -23,7 +23,7 @@ from .state import TierState, publish, read_state, state_key
 
 SETTLE_NS = 1 * SECOND  # another worker's verdicts become visible after the time they are stamped with
 MOST_UNJUDGED = 0.1  # share of checks without a verdict beyond which nothing may be promised
-HISTORY_NS = 10 * MINUTE  # between two points of the bound's history, while the state stays
+HISTORY_NS = MINUTE  # between two points of the bound's history, while the state stays
 
 
 def evidence_key(project: str, route: str) -> str:
@@ -98,7 +98,7 @@ class Certifying:
         evidence, changed = self.collected(tier, now - SETTLE_NS)
         before = self._before(tier)
         if not changed and before.group == tier.group and before.allowed == tier.semantic.max_wrong_hits:
-            return []
+            return self._history(tier, before, now) if self.redis.get(_due_key(tier)) else []
         after = decided(evidence, now)
         if after.state == before.state and before.since:
             after = replace(after, since=before.since)
@@ -107,9 +107,7 @@ class Certifying:
             insert_events(self.store, told)  # the events first, because they are the truth
         publish(self.redis, tier.project, tier.route, after)
         self.redis.set(evidence_key(tier.project, tier.route), evidence.to_json())
-        point = self._history(tier, after, now)
-        insert_events(self.store, point)
-        return told + point
+        return told + self._history(tier, after, now)
 
     def published(self, tier: Tier) -> TierState:
         """What gateways obey now."""
@@ -157,11 +155,19 @@ class Certifying:
         return None
 
     def _history(self, tier: Tier, state: TierState, now: int) -> list[Event]:
-        """A point of the bound's history, at most every ten minutes."""
+        """A point of the bound's history, at most one a minute; the last of many changes is told then."""
         key = f"spanledger:cache:history:{tier.project}:{tier.route}"
         if not self.redis.set(key, now, ex=HISTORY_NS // SECOND, nx=True):
+            self.redis.set(_due_key(tier), 1)
             return []
-        return [_event(tier, state, "measured", now)]
+        point = [_event(tier, state, "measured", now)]
+        insert_events(self.store, point)
+        self.redis.delete(_due_key(tier))
+        return point
+
+
+def _due_key(tier: Tier) -> str:
+    return f"spanledger:cache:history-due:{tier.project}:{tier.route}"
 
 
 _OPEN = ("opened", "tightened", "loosened")
@@ -247,4 +253,5 @@ def _evidence(state: TierState) -> dict[str, Any]:
         "unjudged",
         "group",
     )
-    return {name: getattr(state, name) for name in names} | {"apart": dict(state.apart)}
+    told: dict[str, Any] = {name: getattr(state, name) for name in names}
+    return told | {"apart": dict(state.apart), "open": state.state == "open"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .asking import Client, Row, ask, ask_one, every, statement
+from .asking import Client, Row, ask, every, statement
 from .overview import number
 from .window import IN_SPANS, Window
 
@@ -155,13 +155,3 @@ def cache_hits(client: Client, project: str, window: Window, limit: int = 30) ->
     """The latest calls that the cache answered, with how alike and how old the entry was."""
     sql = statement(_HITS, IN_SPANS, "ORDER BY start_time DESC LIMIT {limit:UInt32}")
     return ask(client, sql, {"project": project, "limit": limit, **window.bound()})
-
-
-def cache_checks(client: Client, project: str, window: Window) -> tuple[int, Decimal]:
-    """Shadow checks of cache hits: how many calls they took, and what these cost in USD."""
-    sql = statement(
-        "SELECT count() AS n, sum(toDecimal128(ifNull(cost_total, 0), 9)) AS cost FROM spans WHERE",
-        every(["project = {project:String}", "billable", "purpose = 'cache_check'", IN_SPANS]),
-    )
-    row = ask_one(client, sql, {"project": project, **window.bound()})
-    return int(row["n"]), Decimal(row["cost"])
