@@ -21,7 +21,7 @@ from spanledger.serving.caching import (
     why_not_kept,
 )
 from spanledger.serving.semantic.question import VARIANTS, last_question
-from spanledger.serving.snapshot import CacheRule
+from spanledger.serving.snapshot import CacheRule, Route
 
 from . import metrics
 from .calls import Attempt, Call
@@ -31,6 +31,7 @@ from .redis_link import RedisLink
 from .redis_wire import RedisAwayError, Unheard
 
 _LARGEST = 4 << 20
+_MOST_ROUTES = 4096
 _UNHEARD = Unheard("cache")
 _QUESTION_CHARACTERS = 1000
 
@@ -202,9 +203,24 @@ class AnswerCache:
         return entry
 
 
+_known_targets: dict[int, tuple[Route, str]] = {}
+
+
+def _targets_of(route: Route) -> str:
+    """The route's targets as one text; remembered, as it is wanted for every call."""
+    known = _known_targets.get(id(route))
+    if known is not None and known[0] is route:
+        return known[1]
+    text = "\n".join(f"{t.upstream}/{t.model}/{t.role}" for t in route.targets)
+    if len(_known_targets) >= _MOST_ROUTES:
+        _known_targets.clear()
+    _known_targets[id(route)] = route, text
+    return text
+
+
 def _partition(call: Call, rule: CacheRule) -> Partition:
     variant = "\n".join(call.headers.get(name, "") for name in VARIANTS)
-    targets = "\n".join(f"{t.upstream}/{t.model}/{t.role}" for t in call.route.targets)
+    targets = _targets_of(call.route)
     is_scoped = rule.semantic is not None and rule.semantic.user_scoped
     return Partition(
         project=call.key.project,
