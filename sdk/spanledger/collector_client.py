@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import orjson
 
+from spanledger.proxies import proxy_for, target_of
 from spanledger.settings import Settings
 
 _LARGEST: Final = 16 << 20
@@ -58,22 +59,35 @@ def request(
     Raises:
         CollectorAwayError: no answer in time.
     """
-    parts = urlsplit(settings.endpoint)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
-    sent = {"accept": "application/json", "user-agent": "spanledger", **(headers or {})}
+    connection, before, extra = connect(settings, timeout_s)
+    sent = {"accept": "application/json", "user-agent": "spanledger", **extra, **(headers or {})}
     if body is not None:
         sent["content-type"] = content_type
     if settings.key:
         sent["authorization"] = f"Bearer {settings.key}"
     try:
-        connection.request(method, parts.path.rstrip("/") + path, body, sent)
+        connection.request(method, before + path, body, sent)
         answer = connection.getresponse()
         return answer.status, answer.read(_LARGEST)
     except (OSError, http.client.HTTPException) as error:
         raise CollectorAwayError(f"no answer from {settings.endpoint}: {error}") from error
     finally:
         connection.close()
+
+
+def connect(settings: Settings, timeout_s: float) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:
+    """A connection to the collector, or to the proxy on the way; what goes before a path, and headers to send along."""
+    target = target_of(settings.endpoint)
+    proxy, path = proxy_for(target), target.path.rstrip("/")
+    first = proxy or target
+    kind = http.client.HTTPSConnection if target.is_secure else http.client.HTTPConnection
+    connection = kind(first.host, first.port, timeout=timeout_s)
+    if proxy is None:
+        return connection, path, {}
+    if target.is_secure:
+        connection.set_tunnel(target.host, target.port, proxy.authorization())
+        return connection, path, {}
+    return connection, f"http://{target.authority}{path}", proxy.authorization()
 
 
 def segment(name: str) -> str:

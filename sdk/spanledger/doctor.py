@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from spanledger import collector_client, ids, settings
 from spanledger.collector_client import CollectorAwayError
 from spanledger.journal import writer
+from spanledger.proxies import proxy_for, target_of
 from spanledger.recorder import Recorder
 from spanledger.settings import Settings, SettingsError
 
@@ -112,23 +112,25 @@ def _other_destinations(given: Settings, folder: Path) -> Iterator[Finding]:
 
 
 def _collector(given: Settings, clock: Callable[[], float]) -> Iterator[Finding]:
-    parts = urlsplit(given.endpoint)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=5)
+    connection, prefix, extra = collector_client.connect(given, 5)
+    proxy = proxy_for(target_of(given.endpoint))
+    through = f" through the proxy {proxy.authority}" if proxy else ""
     try:
         before = clock()
-        connection.request("GET", parts.path.rstrip("/") + "/readyz")
+        connection.request("GET", prefix + "/readyz", headers=extra)
         answer = connection.getresponse()
         answer.read(1 << 20)
         after = clock()
     except (OSError, http.client.HTTPException) as error:
         advice = "start it (spanledger up, spanledger collector) or set SPANLEDGER_ENDPOINT"
-        yield Finding("collector", "fail", f"no answer from {given.endpoint} ({error}); {advice}")
+        yield Finding("collector", "fail", f"no answer from {given.endpoint}{through} ({error}); {advice}")
         return
     finally:
         connection.close()
     if answer.status == 200:
-        yield Finding("collector", "ok", f"{given.endpoint} is ready ({(after - before) * 1e3:.0f} ms)")
+        yield Finding(
+            "collector", "ok", f"{given.endpoint} is ready{through} ({(after - before) * 1e3:.0f} ms)"
+        )
     elif answer.status == 503:
         yield Finding("collector", "fail", f"{given.endpoint} is up but not ready: it cannot store spans now")
     else:

@@ -42,14 +42,18 @@ class Target:
         """Host and port as in a ``Host`` header."""
         return self.bracketed + (f":{self.port}" if self.port != _PORTS.get(self.scheme) else "")
 
-    def credentials(self) -> str:
-        """The header line that tells a proxy who asks; empty without a user."""
+    def authorization(self) -> dict[str, str]:
+        """The header that tells a proxy who asks; none without a user."""
         if not self.user:
-            return ""
+            return {}
         from base64 import b64encode
         from urllib.parse import unquote
 
-        return f"proxy-authorization: Basic {b64encode(unquote(self.user).encode()).decode()}\r\n"
+        return {"proxy-authorization": f"Basic {b64encode(unquote(self.user).encode()).decode()}"}
+
+    def credentials(self) -> str:
+        """The same as a line of a request's head."""
+        return "".join(f"{name}: {value}\r\n" for name, value in self.authorization().items())
 
 
 def target_of(url: str) -> Target:

@@ -9,9 +9,11 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from spanledger import collector_client
 from spanledger.journal.shipping import Answer
 from spanledger.journal.transport import Transport
 from spanledger.proxies import proxy_for, target_of
+from spanledger.settings import load
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
@@ -147,6 +149,15 @@ def test_a_collector_elsewhere_is_reached_through_the_proxy(
         "POST http://collector.example/v1/traces HTTP/1.1\nhost: collector.example\n"
     )
     assert "proxy-authorization: Basic bWU6cEBzcw==\n" in proxy.heads[0]
+
+
+def test_questions_to_the_collector_go_through_the_proxy_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load({}, endpoint="http://collector.example/base/", key="k")
+    with peer(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}") as proxy:
+        monkeypatch.setenv("http_proxy", f"http://me:pass@{proxy.address}")
+        assert collector_client.get(settings, "/api/costs") == {}
+    assert proxy.heads[0].startswith("GET http://collector.example/base/api/costs HTTP/1.1\n")
+    assert "proxy-authorization: Basic bWU6cGFzcw==\n" in proxy.heads[0]
 
 
 def test_tls_goes_through_a_tunnel_of_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
