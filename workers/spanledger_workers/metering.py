@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from spanledger_collector.store.registry.serving import Upstream
 from spanledger_collector.store.writes_evaluation import EngineSample, insert_engine_samples
 
 TIMEOUT_S = 5.0
+AT_ONCE = 16
 LARGEST_BYTES = 4 * 1024 * 1024
 MISSED = Counter(
     "spanledger_worker_scrapes_missed_total", "Engines that did not answer a scrape.", ["upstream"]
@@ -108,10 +110,14 @@ def read_samples(text: str) -> dict[tuple[str, str], float]:
 def meter(store: Client, wanted: Iterable[Engine], now: int) -> int:
     """Scrape every engine and store its samples; an engine that does not answer is counted and left out."""
     rows: list[EngineSample] = []
-    with httpx.Client(timeout=TIMEOUT_S, follow_redirects=False) as client:
-        for engine in wanted:
+    with (
+        httpx.Client(timeout=TIMEOUT_S, follow_redirects=False) as client,
+        ThreadPoolExecutor(AT_ONCE) as threads,  # an engine that hangs holds up no other
+    ):
+        asked = [(engine, threads.submit(_text, client, engine.url)) for engine in wanted]
+        for engine, answer in asked:
             try:
-                found = read_samples(_text(client, engine.url))
+                found = read_samples(answer.result())
             except (httpx.HTTPError, ValueError):
                 MISSED.labels(engine.upstream).inc()
                 continue
