@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from spanledger_collector.finance.statement import Against, Line, Statement, Unit
 from spanledger_collector.finance.variance import Meter, compare
@@ -18,7 +18,7 @@ from spanledger_collector.store.finance.months import Closing, earliest_cutoff, 
 from spanledger_collector.store.reads import charges, ledger
 from spanledger_collector.store.reads.ledger import Ask, Sum
 from spanledger_collector.store.reads.months import Month, months
-from spanledger_collector.store.reads.units import units
+from spanledger_collector.store.reads.units import Units, units
 from spanledger_collector.store.reads.window import Window
 from spanledger_collector.store.registry.registry import Registry
 
@@ -36,6 +36,11 @@ _GROUP = (
     "purpose",
 )
 _KINDS: Mapping[str, Kind] = {"span": "late_calls", "gpu": "gpu_restatement", "reprice": "reprice"}
+
+
+_KEPT: OrderedDict[tuple[object, ...], object] = OrderedDict()
+_MOST_KEPT = 512
+_T = TypeVar("_T")
 
 
 class ClosingError(ValueError):
@@ -207,10 +212,10 @@ def _units(
     client: Client, project: str, window: Window, by: str, team: str | None, score: str, least: float
 ) -> tuple[Unit, ...]:
     which = Ask(only=None if team is None else {"team": team})
-    cost = {entry.group[0]: entry.cost for entry in ledger.sums(client, project, window, [by], which=which)}
+    sums = ledger.sums(client, project, window, [by], which=which)
+    cost = {entry.group[0]: entry.cost for entry in sums}
     counted = {
-        entry.group: entry
-        for entry in units(client, project, window, by, score=score, least=least, team=team)
+        entry.group: entry for entry in _counted(client, project, window, by, team, score, least, sums)
     }
     return tuple(
         Unit(
@@ -222,6 +227,24 @@ def _units(
         )
         for group, amount in cost.items()
     )[:200]
+
+
+def _counted(
+    client: Client,
+    project: str,
+    window: Window,
+    by: str,
+    team: str | None,
+    score: str,
+    least: float,
+    sums: Sequence[Sum],
+) -> list[Units]:
+    def ask() -> list[Units]:
+        return units(client, project, window, by, score=score, least=least, team=team)
+
+    if score:  # scores come later than the calls they are about
+        return ask()
+    return _kept(client, ("units", project, window.start, by, team), _seen(sums), ask)
 
 
 def _budgets(client: Client, project: str, window: Window, team: str | None) -> list[Against]:
@@ -246,10 +269,15 @@ def _meters(client: Client, project: str, month: date, team: str | None) -> list
     after = (first + timedelta(days=32)).replace(day=1)
     which = Ask(only=None if team is None else {"team": team})
     left: dict[str, Decimal] = defaultdict(Decimal)
-    for entry in ledger.sums(client, project, window, ["model"], which=which):
+    sums = ledger.sums(client, project, window, ["model"], which=which)
+    for entry in sums:
         left[entry.group[0]] += entry.cost
     found: list[Meter] = []
-    for (model,), split in charges.meters(client, project, first, after, ["model"], team=team).items():
+    split_by_model = _kept(
+        client, ("meters", project, first, team), _seen(sums),
+        lambda: charges.meters(client, project, first, after, ["model"], team=team),
+    )  # fmt: skip
+    for (model,), split in split_by_model.items():
         for name, tokens, cost in split:
             found.append(Meter(model, name, Decimal(tokens), cost))
             left[model] -= cost
@@ -264,6 +292,25 @@ def _differs(client: Client, project: str, state: Month) -> str:
         return ""
     return (
         f"signed were {signed['cost']} USD, the ledger tells {now['cost']} USD of the same days of knowledge"
+    )
+
+
+def _kept(client: Client, key: tuple[object, ...], seen: tuple[object, ...], ask: Callable[[], _T]) -> _T:
+    """An answer read from every call of a month, kept until the ledger's own sums of that month say something else."""
+    whole = (client.database, *key, *seen)
+    if whole in _KEPT:
+        return cast(_T, _KEPT[whole])
+    found = ask()
+    _KEPT[whole] = found
+    while len(_KEPT) > _MOST_KEPT:
+        _KEPT.popitem(last=False)
+    return found
+
+
+def _seen(sums: Sequence[Sum]) -> tuple[object, ...]:
+    return tuple(
+        sum(getattr(entry, name) for entry in sums)
+        for name in ("calls", "unpriced", "cost", "tokens_in", "tokens_out")
     )
 
 

@@ -6,12 +6,13 @@ import os
 
 from tests.benchmarks.report import report
 
-from . import pages
+from . import pages, promises
 
 
 def main() -> int:
     """Measure and report."""
-    return report(pages.figures(int(os.environ.get("SPANLEDGER_BENCH_ROWS", "5000000"))))
+    rows = int(os.environ.get("SPANLEDGER_BENCH_ROWS", "5000000"))
+    return report([*promises.figures(), *pages.figures(rows)])
 
 
 if __name__ == "__main__":

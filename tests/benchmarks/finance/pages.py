@@ -5,13 +5,17 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
+from spanledger_collector.books import closing, outlook
+from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect, connect_reader
 from spanledger_collector.store.migrations import migrate
 from spanledger_collector.store.reads import ledger
 from spanledger_collector.store.reads.ledger import Ask
+from spanledger_collector.store.reads.usage import OurSide
 from spanledger_collector.store.reads.window import DAY, HOUR, Window
 from spanledger_collector.store.settings import StoreSettings
 from tests.benchmarks.report import Figure, at_most
@@ -52,6 +56,7 @@ def figures(rows: int) -> list[Figure]:
                 "team, days cut": sums(odd, ["team"]),
                 "team by 12 hours": sums(month, ["team"], step_s=43200),
                 "all": sums(month, []),
+                **others(client),
             }
             counted = client.query("SELECT count() FROM ledger_day").result_rows[0][0]
             made = [
@@ -63,6 +68,20 @@ def figures(rows: int) -> list[Figure]:
             ]
         finally:
             engine.server.stop()
+
+
+def others(client: Client) -> dict[str, Callable[[], Any]]:
+    """What the pages Statements, Reconciliation and Spend ask besides."""
+    first = FIRST.date()
+    last = first + timedelta(days=DAYS - 1)
+    return {
+        "statement of all teams": lambda: closing.statement(client, PROJECT, first),
+        "statement of a team": lambda: closing.statement(client, PROJECT, first, "team-3"),
+        "our side of a reconciliation": lambda: OurSide(client, PROJECT, ["openai"], first, last).days(UTC),
+        "our side by half hours": lambda: OurSide(client, PROJECT, ["openai"], first, last).hours(),
+        "the month's end": lambda: outlook.month_ahead(client, PROJECT, FIRST + timedelta(days=20)),
+        "odd days": lambda: outlook.odd_days(client, PROJECT, last),
+    }
 
 
 def p95_ms(question: Callable[[], Any]) -> float:

@@ -64,22 +64,21 @@ def _is_new(python: str) -> bool:
         return False
 
 
-def _environment() -> Path:
-    """Where the validator is installed, made once for all runs; skips with the reason where it cannot be."""
+def environment() -> Path | str:
+    """Where the validator is installed, made once for all runs; in words why it cannot be."""
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spanledger-tests"
     home.mkdir(parents=True, exist_ok=True)
     target = home / re.sub(r"[^\w.]+", "-", PACKAGES[0])
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # other test processes wait for the first
-        if not (target / "ready").exists():
-            _install(target)
-    return target
+        wrong = "" if (target / "ready").exists() else _install(target)
+    return wrong or target
 
 
-def _install(target: Path) -> None:
+def _install(target: Path) -> str:
     python = _python()
     if python is None:
-        pytest.skip(f"no Python 3.12 for focus-validator: install one, or name it by {NEWEST_PYTHON}")
+        return f"no Python 3.12 for focus-validator: install one, or name it by {NEWEST_PYTHON}"
     shutil.rmtree(target, ignore_errors=True)
     uv = shutil.which("uv") or next(map(str, Path(sys.prefix).parent.glob(".uv/bin/uv")), None)
     inside = str(target / "bin" / "python")
@@ -92,29 +91,36 @@ def _install(target: Path) -> None:
         else [[python, "-m", "venv", str(target)], [inside, "-m", "pip", "install", "--quiet", *PACKAGES]]
     )
     for step in steps:
-        ran = subprocess.run(step, capture_output=True, text=True, timeout=300, check=False)
+        try:
+            ran = subprocess.run(step, capture_output=True, text=True, timeout=150, check=False)
+        except subprocess.TimeoutExpired:
+            return "installing focus-validator took more than 150 seconds"
         if ran.returncode:
-            pytest.skip(f"focus-validator cannot be installed: {ran.stderr.strip()[-300:]}")
+            return f"focus-validator cannot be installed: {ran.stderr.strip()[-300:]}"
     (target / "ready").touch()
+    return ""
+
+
+def validate(environment: Path, path: Path) -> Told:
+    """Judge a file by every rule that applies."""
+    packages = next(
+        environment.glob("lib/python3*/site-packages")
+    )  # it opens its currencies by a relative path
+    asked = [
+        str(environment / "bin" / "focus-validator"), "--data-file", str(path), "--validate-version", "1.2",
+        "--block-download", "--applicability-criteria", ",".join(CRITERIA),
+    ]  # fmt: skip
+    ran = subprocess.run(asked, capture_output=True, text=True, timeout=170, check=False, cwd=packages)
+    return read(ran.stdout + ran.stderr)
 
 
 @pytest.fixture(scope="session")
 def focus_validator() -> Validator:
     """The validator, with every applicability criterion set but of what the ledger does not have at all."""
-    environment = _environment()
-    packages = next(
-        environment.glob("lib/python3*/site-packages")
-    )  # it opens its currencies by a relative path
-
-    def validate(path: Path) -> Told:
-        asked = [
-            str(environment / "bin" / "focus-validator"), "--data-file", str(path), "--validate-version", "1.2",
-            "--block-download", "--applicability-criteria", ",".join(CRITERIA),
-        ]  # fmt: skip
-        ran = subprocess.run(asked, capture_output=True, text=True, timeout=170, check=False, cwd=packages)
-        return read(ran.stdout + ran.stderr)
-
-    return validate
+    found = environment()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return lambda path: validate(found, path)
 
 
 def read(output: str) -> Told:

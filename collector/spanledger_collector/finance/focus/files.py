@@ -58,7 +58,10 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 def _cell(value: object) -> object:
     if isinstance(value, Decimal):
-        return format(value, "f")
+        text = format(value, "f")
+        return (
+            text if "." in text else f"{text}.0"
+        )  # a column of whole numbers is taken for integers otherwise
     return neutral(value)
 
 

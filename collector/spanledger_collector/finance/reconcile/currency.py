@@ -12,7 +12,8 @@ from statistics import median
 from spanledger_collector.finance.bills import BillLine
 
 USD = "USD"
-_CLOSE = Decimal("0.002")
+_CLOSE = Decimal("0.005")
+_MOST = Decimal("0.6")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,26 @@ def _implied(lines: Sequence[BillLine], ours: Mapping[tuple[date, str], Decimal]
     for line in lines:
         if line.kind == "usage" and line.amount is not None:
             sums[line.day, line.model] += line.amount
-    ratios = {key: ours[key] / value for key, value in sums.items() if value > 0 and ours.get(key, 0) > 0}
-    if not ratios:
+    both = {key: (ours[key], value) for key, value in sums.items() if value > 0 and ours.get(key, 0) > 0}
+    if not both:
         return {}
-    middle = median(ratios.values())
-    near = sum(abs(ratio / middle - 1) <= _CLOSE for ratio in ratios.values())
-    days = {day for day, _ in ratios}
-    if near * 10 >= 6 * len(ratios):
-        return dict.fromkeys(days, middle)
-    return {day: median([ratio for (at, _), ratio in ratios.items() if at == day]) for day in days}
+    whole, share = _steady(list(both.values()))
+    days = {day for day, _ in both}
+    if share >= _MOST:
+        return dict.fromkeys(days, whole)
+    return {day: _steady([pair for (at, _), pair in both.items() if at == day])[0] for day in days}
+
+
+def _steady(pairs: Sequence[tuple[Decimal, Decimal]]) -> tuple[Decimal, Decimal]:
+    """The rate that most of the money has, and how much of it: small sums are rounded hard and count little."""
+    ordered = sorted(pairs, key=lambda pair: pair[0] / pair[1])
+    total = sum((theirs for _, theirs in ordered), Decimal(0))
+    passed, middle = Decimal(0), ordered[-1][0] / ordered[-1][1]
+    for mine, theirs in ordered:
+        passed += theirs
+        if passed * 2 >= total:
+            middle = mine / theirs
+            break
+    near = [(mine, theirs) for mine, theirs in ordered if abs(mine / theirs / middle - 1) <= _CLOSE]
+    held = sum((theirs for _, theirs in near), Decimal(0))
+    return sum((mine for mine, _ in near), Decimal(0)) / held, held / total

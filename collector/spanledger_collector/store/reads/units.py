@@ -17,8 +17,6 @@ class Units:
     group: str
     calls: int
     conversations: int
-    users: int
-    traces: int
     resolved: int | None
 
 
@@ -40,7 +38,7 @@ def units(
     resolved = "uniqExactIf(trace_id, good.trace_id != '')" if score else "0"
     sql = statement(
         f"SELECT {column} AS group_, count() AS calls_, uniqExactIf(session_id, session_id != '') AS conversations_,",
-        f"uniqExactIf(user_id, user_id != '') AS users_, uniqExact(trace_id) AS traces_, {resolved} AS resolved_ FROM spans",
+        f"{resolved} AS resolved_ FROM spans",
         _good() if score else "",
         f"WHERE spans.project = {{project:String}} AND billable AND purpose != 'eval' AND {IN_SPANS}",
         "AND team = {team:String}" if team is not None else "",
@@ -51,8 +49,6 @@ def units(
             group=str(row["group_"]),
             calls=int(row["calls_"]),
             conversations=int(row["conversations_"]),
-            users=int(row["users_"]),
-            traces=int(row["traces_"]),
             resolved=int(row["resolved_"]) if score else None,
         )
         for row in ask(client, sql, parameters, {"max_execution_time": 60})
