@@ -22,7 +22,7 @@ INSERT INTO spans (
 SELECT
     'shop', concat('team-', toString(team)), concat('team-', toString(team), '/f', toString(feature)),
     concat('customer-', toString(team), '-', toString(cityHash64(number, 1) % 60)),
-    concat('user-', toString(cityHash64(number, 2) % 20000)), concat('session-', toString(intDiv(number, 5))),
+    concat('user-', toString(team), '-', toString(cityHash64(number, 2) % 1000)), concat('session-', toString(intDiv(number, 5))),
     concat('key-', toString(team)), [concat('cc:', toString(team % 7)), if(feature = 0, 'beta', 'stable')],
     unhex(leftPad(hex(cityHash64(number, 3)), 32, '0')), unhex(leftPad(hex(cityHash64(number, 4)), 16, '0')),
     fromUnixTimestamp64Nano(toInt64({start:Int64} + intDiv(number * {days:UInt32} * 86400000000, {rows:UInt64}) * 1000), 'UTC'),
