@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BOOT = @$(PYTHON) tools/bootstrap.py
 
-.PHONY: help demo up test check fix screenshots clean
+.PHONY: help demo up test test-long check fix screenshots clean
 help: ## what can be made
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## /\1\t/' | expand -t 14
 
@@ -14,6 +14,9 @@ up: ## start Spanledger; Ctrl-C stops it
 
 test: ## format, lint, import contracts, types, all tests
 	$(BOOT) --dev -- python tools/check.py
+
+test-long: ## the tests that take minutes: real workers, judges, validators
+	$(BOOT) --dev -- python tools/check.py --long
 
 check: ## the same without tests
 	$(BOOT) --dev -- python tools/check.py --static

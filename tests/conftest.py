@@ -30,6 +30,37 @@ TEST_CLICKHOUSE_URL = "SPANLEDGER_TEST_CLICKHOUSE_URL"
 TEST_DATA = "SPANLEDGER_TEST_DATA"
 
 
+# Real workers, judges, validators and browsers over minutes: proof that a change of these parts needs, and not each change.
+LONG = (
+    "collector/books/test_focus.py",
+    "collector/finance/test_forecast.py",
+    "collector/finance/test_gpu.py",
+    "dashboards/test_cache_bound.py",
+    "dashboards/test_finance.py",
+    "e2e/test_cache_bound.py",
+    "e2e/test_experiments.py",
+    "gateway/test_semantic_cache.py",
+    "gateway/test_single_flight.py",
+    "workers/test_cache_bound.py",
+    "workers/test_caps.py",
+    "workers/test_judging.py",
+    "workers/test_lanes.py",
+    "workers/test_loop.py",
+    "workers/test_pools.py",
+    "workers/test_regressions.py",
+    "workers/test_repricing.py",
+    "workers/test_ticks.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the files in ``LONG``."""
+    here = Path(__file__).parent
+    for item in items:
+        if str(item.path.relative_to(here)) in LONG:
+            item.add_marker("long")
+
+
 class Store:
     """A migrated database of one test's own."""
 

@@ -29,19 +29,22 @@ STATIC = [
     Step("types", ["pyright"]),
 ]
 TESTS = [
-    Step("tests", ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not e2e"]),
-    Step("end to end", ["pytest", "-q", "-m", "e2e", "tests/e2e"]),
+    Step("tests", ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not e2e and not long"]),
+    Step("end to end", ["pytest", "-q", "-m", "e2e and not long", "tests/e2e"]),
 ]
+LONG = [Step("long tests", ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "long"])]
 
 
 def main(argv: list[str]) -> int:
     """Run the checks; all of them, so that one run tells everything that is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--static", action="store_true", help="only format, lint, imports and types")
-    static = parser.parse_args(argv).static
-    if not static:
+    parser.add_argument("--long", action="store_true", help="only the tests that take minutes")
+    given = parser.parse_args(argv)
+    if not given.static:
         install_chromium()
-    outcomes = [(step.name, *_run(step)) for step in (STATIC if static else STATIC + TESTS)]
+    steps = STATIC if given.static else LONG if given.long else STATIC + TESTS
+    outcomes = [(step.name, *_run(step)) for step in steps]
     print()
     for name, code, took in outcomes:
         print(f"{'ok    ' if code == 0 else 'FAILED'}  {name:<12} {took:6.1f} s")

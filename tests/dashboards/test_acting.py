@@ -105,6 +105,7 @@ def test_a_rule_is_tried_on_the_past_and_then_saved(visit: Open, dashboard: Dash
     editor = page.locator("section.panel", has=page.get_by_role("heading", name="Try a rule on the past"))
     expect(editor).to_contain_text("windows with enough samples pass the threshold")
     editor.get_by_label("Name", exact=True).fill("errors-of-gpt-4o")
+    editor.get_by_label("Name", exact=True).press("Tab")
     editor.get_by_role("button", name="Save as a rule").click()
     expect(editor.locator(".notice.green").filter(has_text="Saved as alert errors-of-gpt-4o")).to_be_visible()
     (version,) = dashboard.registry.history("default", "alert", "errors-of-gpt-4o")

@@ -128,7 +128,7 @@ def requests(draw: st.DrawFn, described: dict[str, Any], other: str) -> tuple[st
                 "kind": st.just("budget"),
                 "name": st.just("shared name"),
             }
-            value = draw(kinds[parameter["name"]])
+            value = draw(kinds.get(parameter["name"], VALUES))
             path = path.replace("{" + parameter["name"] + "}", quote(value, safe=""))
         elif parameter["in"] == "query" and draw(st.integers(0, 4)) == 0:
             query[parameter["name"]] = draw(VALUES)

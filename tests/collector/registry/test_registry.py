@@ -87,7 +87,7 @@ def test_all_documents_are_checked_before_any_is_written(registry: Registry, pro
         (
             "budget",
             "perod",
-        ): "unknown field; allowed: alert_at, amount, block_at, cache_only_at, cheaper_at, cheaper_route, period, scope",
+        ): "unknown field; allowed: alert_at, amount, block_at, cache_only_at, cheaper_at, cheaper_route, covers, forecast_at, forecast_cache_only_at, forecast_cheaper_at, period, scope",
         ("route", "targets[0].upstream"): f"there is no upstream 'nowhere' in project {project!r} or '*'",
     }
     assert registry.list([project]) == []
