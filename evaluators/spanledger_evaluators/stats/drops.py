@@ -29,11 +29,17 @@ class DropTests:
 
     A drop after a long good stretch is so seen as fast as one at the start. A stream's e-value reaches 1/alpha with
     chance at most alpha, ever, while every value's expectation given the past is at least ``bound``.
+
+    ``soon``: what is looked for begins with the stream, as a recovery that is tested from a change on. The first bet
+    then has half of all weight, and later ones lose it fast.
     """
 
-    def __init__(self, bound: float | Array, *, block: int = 25, streams: int = 1) -> None:
+    def __init__(
+        self, bound: float | Array, *, block: int = 25, streams: int = 1, soon: bool = False
+    ) -> None:
         self.bound: Array = np.broadcast_to(np.asarray(bound, dtype=np.float64), (streams,)).copy()
         self.block = block
+        self.soon = soon
         self.n = 0
         self.begun = 0
         # One row a field, then one a stream, then one column a bet: the older ones first, the newest last.
@@ -83,20 +89,21 @@ class DropTests:
         }
 
     @classmethod
-    def restored(cls, state: dict[str, Any]) -> Self:
-        """The test of one stream that ``state`` was taken of."""
-        test = cls(state["bound"], block=state["block"])
+    def restored(cls, state: dict[str, Any], *, soon: bool = False) -> Self:
+        """The test of one stream that ``state`` was taken of; ``soon`` as it was begun with."""
+        test = cls(state["bound"], block=state["block"], soon=soon)
         test.n, test.begun = int(state["n"]), int(state["begun"])
         bets = np.array(state["bets"], dtype=np.float64).reshape(-1, len(_FIELDS))
         test._bets = np.ascontiguousarray(bets.T)[:, None, :].copy()
         return test
 
     def _begin(self) -> None:
-        """Start the next bet with weight 1 / (zeta(1.2) k^1.2): all weights together are 1, for ever."""
+        """Start the next bet with weight 1 / (zeta(1.2) k^1.2), or 1 / (k (k + 1)): together they are 1, for ever."""
         self.begun += 1
+        k = self.begun
         streams = len(self.bound)
         fresh = np.zeros((len(_FIELDS), streams, 1))
-        fresh[0] = -math.log(_ZETA * self.begun**_POWER)
+        fresh[0] = -math.log(k * (k + 1) if self.soon else _ZETA * k**_POWER)
         self._bets = np.concatenate([self._bets, fresh], axis=2)
         if self._bets.shape[2] <= _NEWEST_BETS + _BEST_BETS:
             return

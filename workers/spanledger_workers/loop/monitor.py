@@ -33,7 +33,7 @@ class Monitor:
         self.bound: float | Array = bound
         self.min_samples = min_samples
         self.fall = DropTests(bound, block=_BLOCK, streams=streams)
-        self.rise = DropTests(1 - bound, block=_BLOCK, streams=streams)
+        self.rise = DropTests(1 - bound, block=_BLOCK, streams=streams, soon=True)
         self.samples = 0
         self._values: Array = np.zeros((streams, min_samples))  # a ring
         self._weights: Array = np.zeros(min_samples)
@@ -89,7 +89,8 @@ class Monitor:
         """The monitor that ``state`` was taken of. Raises KeyError, TypeError or ValueError for anything else."""
         made = cls(float(state["bound"]), int(state["min_samples"]))
         made.samples = int(state["samples"])
-        made.fall, made.rise = DropTests.restored(state["fall"]), DropTests.restored(state["rise"])
+        made.fall = DropTests.restored(state["fall"])
+        made.rise = DropTests.restored(state["rise"], soon=True)
         made._values[0, :] = state["values"]
         made._weights[:] = state["weights"]
         return made
