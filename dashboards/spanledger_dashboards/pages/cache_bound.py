@@ -131,8 +131,8 @@ def meetings(view: View, met: Sequence[Row], verdicts: Mapping[tuple[str, str], 
 def _meeting(view: View, row: Row, verdict: Row | None) -> list[Component | str]:
     origin = row["origin_trace"]
     of = {"trace": str(row["trace"]), "span": str(row["span"]), "entry": str(row["entry"])}
-    yes = acting.button(view, "cache_right", "Right", **of)
-    no = acting.button(view, "cache_wrong", "Wrong", **of)
+    yes = acting.button(view, "cache_right", "Right", of)
+    no = acting.button(view, "cache_wrong", "Wrong", of)
     served = row["cache"] == "semantic"
     return [
         moment(row["start_ns"], view.href(f"/traces/{row['trace']}", span=row["span"])),

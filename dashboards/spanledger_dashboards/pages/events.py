@@ -108,20 +108,21 @@ def _firing(view: View, now: Sequence[EventRow], quiet: Sequence[Quiet]) -> Comp
 
 def _answer(view: View, event: EventRow, quiet: Sequence[Quiet]) -> list[Child]:
     key = event.dedup_key or event.event_id
+    of = {"alert": key}
     said = max(
         (one for one in quiet if one.covers(view.project, key)), key=lambda one: one.time, default=None
     )
     if said is not None and said.state == "silenced" and said.until > view.now:
         told = f"silenced by {line(said.author, 40)} until {when(said.until, seconds=False)} UTC"
-        return [told, acting.button(view, "unsilence", "Tell it again", alert=key)]
+        return [told, acting.button(view, "unsilence", "Tell it again", of)]
     parts: list[Child] = []
     if said is not None and said.state == "acknowledged" and said.time >= event.time:
         parts.append(f"acknowledged by {line(said.author, 40)} {ago(said.time, view.now)}")
     else:
-        parts.append(acting.button(view, "acknowledge", "Acknowledge", alert=key))
-    hours = acting.choice_field("silence", "hours", "For", ["1 h", "8 h", "24 h", "168 h"], alert=key)
-    why = acting.text_field("silence", "why", "Why", alert=key)
-    return [*parts, acting.button(view, "silence", "Silence", hours, why, alert=key)]
+        parts.append(acting.button(view, "acknowledge", "Acknowledge", of))
+    hours = acting.choice_field("silence", "hours", "For", ["1 h", "8 h", "24 h", "168 h"], of)
+    why = acting.text_field("silence", "why", "Why", of)
+    return [*parts, acting.button(view, "silence", "Silence", of, hours, why)]
 
 
 def _nothing(view: View) -> Component:

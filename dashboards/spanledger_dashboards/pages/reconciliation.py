@@ -139,8 +139,8 @@ def _finding(view: View, compared: Compared, entry: Finding) -> list[Child]:
     )
     of = {"finding": name, "source": compared.source.name, "month": f"{compared.report.since:%Y-%m}"}
     done: Child = badge("accepted", "green") if name in compared.accepted else acting.button(
-        view, "accept_finding", "Accept as adjustment",
-        acting.text_field("accept_finding", "why", "Why", width=150, **of), **of,
+        view, "accept_finding", "Accept as adjustment", of,
+        acting.text_field("accept_finding", "why", "Why", of, width=150),
     )  # fmt: skip
     return [
         html.Span(entry.title, className="strong"),
@@ -225,7 +225,7 @@ def _imports(view: View, imported: Sequence[Import]) -> Component:
             f"{entry.first_day:%d %b} to {entry.last_day:%d %b %Y}", count(entry.lines),
             ", ".join(f"{amount:,.2f} {code}" for code, amount in entry.amounts.items()) or "tokens only",
             line("; ".join(entry.warnings), 160), line(entry.author, 40),
-            badge("withdrawn", "grey") if entry.withdrawn else acting.button(view, "withdraw_import", "Withdraw", import_id=entry.import_id),
+            badge("withdrawn", "grey") if entry.withdrawn else acting.button(view, "withdraw_import", "Withdraw", {"import_id": entry.import_id}),
         ]
         for entry in imported[:20]
     ]  # fmt: skip

@@ -90,11 +90,11 @@ async def _editor(view: View) -> Component:
     if view.get("threshold"):
         rule = asked(view)
         body.append(await _preview(view, rule))
+        of = _texts(rule)
         save = acting.button(
-            view, "save_rule", "Save as a rule",
-            *(acting.text_field("save_rule", name, label, width=width, **_texts(rule)) for name, label, width in
+            view, "save_rule", "Save as a rule", of,
+            *(acting.text_field("save_rule", name, label, of, width=width) for name, label, width in
               (("name", "Name", 150), ("channels", "Channels (names of variables)", 200), ("why", "Why", 200))),
-            **_texts(rule),
         )  # fmt: skip
         body.append(save or html.P("Sign in with an editor's key to save it.", className="about"))
     else:

@@ -113,16 +113,16 @@ def _state(view: View, told: Statement, month: date) -> Component:
     if told.state == "closed":
         words: list[Child] = [badge("closed", "green"), html.Span(f"Signed by {line(told.signed_by, 60)}; it counts what was known before {told.cutoff}, and adjustments.", className="about")]  # fmt: skip
         late = acting.button(
-            view, "reopen_month", "Book what came later",
-            acting.text_field("reopen_month", "why", "Why", width=220, **of), **of,
+            view, "reopen_month", "Book what came later", of,
+            acting.text_field("reopen_month", "why", "Why", of, width=220),
         )  # fmt: skip
         return html.Div([*words, late], className="summary")
     close = acting.button(
         view,
         "close_month",
         "Close the month",
-        acting.text_field("close_month", "note", "Note", width=220, **of),
-        **of,
+        of,
+        acting.text_field("close_month", "note", "Note", of, width=220),
     )
     return html.Div(
         [badge("open", "amber"), html.Span("Figures follow what becomes known until somebody closes the month.", className="about"), close],

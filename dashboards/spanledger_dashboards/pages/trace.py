@@ -167,19 +167,17 @@ def _span(view: View, record: Mapping[str, Any], scores: Sequence[Mapping[str, A
 
 def _say_panel(view: View, record: Mapping[str, Any]) -> list[Component]:
     """What a person may say of the span: a verdict, and that it belongs into a dataset."""
-    trace, span = str(record["trace_id"]), str(record["span_id"])
+    of = {"trace": str(record["trace_id"]), "span": str(record["span_id"])}
     verdict = acting.button(
-        view, "verdict", "Say so",
-        acting.text_field("verdict", "name", "Score", value="helpful", width=120, trace=trace, span=span),
-        acting.choice_field("verdict", "verdict", "Verdict", ["pass", "fail"], trace=trace, span=span),
-        acting.text_field("verdict", "why", "Why", trace=trace, span=span),
-        trace=trace, span=span,
+        view, "verdict", "Say so", of,
+        acting.text_field("verdict", "name", "Score", of, value="helpful", width=120),
+        acting.choice_field("verdict", "verdict", "Verdict", ["pass", "fail"], of),
+        acting.text_field("verdict", "why", "Why", of),
     )  # fmt: skip
     mark = acting.button(
-        view, "mark", "Add to dataset",
-        acting.text_field("mark", "dataset", "Dataset", width=120, trace=trace, span=span),
-        acting.text_field("mark", "reference", "The answer should have been", width=220, trace=trace, span=span),
-        trace=trace, span=span,
+        view, "mark", "Add to dataset", of,
+        acting.text_field("mark", "dataset", "Dataset", of, width=120),
+        acting.text_field("mark", "reference", "The answer should have been", of, width=220),
     )  # fmt: skip
     return [panel("Your verdict", [verdict, mark])] if verdict and mark else []
 

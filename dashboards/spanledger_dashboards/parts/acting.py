@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import cast
 
 import dash_mantine_components as dmc
@@ -14,10 +15,12 @@ from spanledger_dashboards.view import View
 ACT, FIELD, ACTED = "act", "act-field", "acted"
 
 
-def button(view: View, action: str, label: str, /, *fields: Component, **of: str) -> Component | None:
+def button(
+    view: View, action: str, label: str, of: Mapping[str, str], *fields: Component
+) -> Component | None:
     """A button for those who may change things here; None for others. ``of`` says to what it is done.
 
-    ``fields`` are made by ``field`` with the same action and ``of``.
+    ``fields`` are made for the same action and ``of``.
     """
     if not view.admin:
         return None
@@ -33,14 +36,14 @@ def button(view: View, action: str, label: str, /, *fields: Component, **of: str
 
 
 def text_field(
-    action: str, name: str, label: str, /, *, value: str = "", width: int = 180, **of: str
+    action: str, name: str, label: str, of: Mapping[str, str], *, value: str = "", width: int = 180
 ) -> Component:
     """One text of the form."""
     place = {"type": FIELD, "key": key_of(action, of), "name": name}
     return dmc.TextInput(id=place, label=label, value=value, size="xs", w=width)
 
 
-def choice_field(action: str, name: str, label: str, values: list[str], /, **of: str) -> Component:
+def choice_field(action: str, name: str, label: str, values: list[str], of: Mapping[str, str]) -> Component:
     """One of several values; the first stands at the start."""
     place = {"type": FIELD, "key": key_of(action, of), "name": name}
     return dmc.Select(
@@ -49,9 +52,9 @@ def choice_field(action: str, name: str, label: str, values: list[str], /, **of:
     )  # fmt: skip
 
 
-def key_of(action: str, of: dict[str, str]) -> str:
+def key_of(action: str, of: Mapping[str, str]) -> str:
     """What a button does, and to what, as its id tells the server; ``read_key`` reads it back."""
-    return json.dumps([action, of], sort_keys=True)
+    return json.dumps([action, dict(of)], sort_keys=True)
 
 
 def read_key(key: str) -> tuple[str, dict[str, str]]:

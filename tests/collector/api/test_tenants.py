@@ -113,6 +113,10 @@ VALUES = st.one_of(
 )
 
 
+PARTS = st.one_of(TRACES, st.text("abc019", min_size=1, max_size=8), IDS.map(lambda n: f"{SECRET}{n}"))
+"""Parts of a path: an empty one, or one with slashes, would be another path."""
+
+
 @st.composite
 def requests(draw: st.DrawFn, described: dict[str, Any], other: str) -> tuple[str, str, dict[str, Any]]:
     """A request to any path of the API, with parameters it has and values that are often the neighbour's."""
@@ -128,7 +132,7 @@ def requests(draw: st.DrawFn, described: dict[str, Any], other: str) -> tuple[st
                 "kind": st.just("budget"),
                 "name": st.just("shared name"),
             }
-            value = draw(kinds.get(parameter["name"], VALUES))
+            value = draw(kinds.get(parameter["name"], PARTS))
             path = path.replace("{" + parameter["name"] + "}", quote(value, safe=""))
         elif parameter["in"] == "query" and draw(st.integers(0, 4)) == 0:
             query[parameter["name"]] = draw(VALUES)
