@@ -119,8 +119,7 @@ def build(name: str, judge: Judge | None = None, options: Mapping[str, Any] | No
     known = str(given.pop("scorer", name))
     if known != name:
         given["name"] = name
-    made = _made(known, judge, given)
-    return made if made.name == name else replace(made, name=name) if is_dataclass(made) else made
+    return _made(known, judge, given)
 
 
 def _made(known: str, judge: Judge | None, given: dict[str, Any]) -> Scorer:

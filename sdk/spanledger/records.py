@@ -30,6 +30,22 @@ EventKind = Literal[
 ]  # fmt: skip
 Severity = Literal["info", "warning", "critical"]
 
+USAGE = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "input_image_tokens",
+    "output_image_tokens",
+    "image_units",
+    "web_searches",
+)
+"""Fields of a call that count what was used: token buckets, images and searches, each in a unit of its own."""
+
 
 @dataclass(slots=True, kw_only=True)
 class CallRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import replace
@@ -15,6 +14,7 @@ from spanledger.serving.semantic import is_audited
 from . import metrics
 from .asking import Live
 from .attempts import Attempts
+from .beside import Beside, whole
 from .calls import Call
 from .ledger import Ledger
 from .pricing import Pricing
@@ -34,7 +34,7 @@ class Audits:
         self._ledger = ledger
         self._pricing = pricing
         self._recording = recording
-        self._running: set[asyncio.Task[None]] = set()
+        self._beside = Beside(_MOST_AT_ONCE)
 
     def maybe(self, hit: Call) -> None:
         """Start the hit's audit, if it belongs to the share."""
@@ -42,25 +42,19 @@ class Audits:
             return
         if not is_audited(hit.trace_id, hit.span_id, hit.meaning.tier.audit_share):
             return
-        if len(self._running) >= _MOST_AT_ONCE:
+        if self._beside.is_full:
             metrics.count(metrics.CACHE_AUDITS, "left_out")
             return
-        task = asyncio.get_running_loop().create_task(self._run(hit))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._beside.start(self._run(hit))
 
     async def close(self) -> None:
         """Let none outlive the gateway."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._beside.close()
 
     async def _run(self, hit: Call) -> None:
-        # A whole answer is enough, also where the caller wanted a stream.
-        body = {n: v for n, v in hit.ask.body.items() if n not in ("stream", "stream_options")}
         call = replace(
             hit,
-            ask=replace(hit.ask, body=body, raw=b"", stream=False, model=""),
+            ask=replace(hit.ask, body=whole(hit.ask.body), raw=b"", stream=False, model=""),
             fields={**hit.fields, "stream": "false"},
             attempts=[],
             booking=None,

@@ -14,6 +14,7 @@ from spanledger.serving.caching import Entry
 from spanledger.serving.semantic import Certificate
 
 from . import metrics
+from .following import follow
 from .redis_link import RedisLink, Script
 from .redis_wire import RedisAwayError
 from .registry import RegistryFeed
@@ -77,13 +78,7 @@ class CacheLog:
 
     async def run(self) -> None:
         """Follow Redis until cancelled."""
-        while True:
-            self._wake.clear()
-            await self.refresh()
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._poll_s)
-            except TimeoutError:
-                continue
+        await follow(self.refresh, self._wake, self._poll_s)
 
     async def refresh(self) -> None:
         """Adopt new routes, obey certificates, read the log once."""

@@ -17,6 +17,7 @@ from spanledger.serving.semantic.embedder import quantise
 from spanledger.serving.snapshot import Target
 
 from .asking import Whole, ask
+from .beside import book
 from .calls import Attempt, Call
 from .ledger import Ledger
 from .pricing import Pricing
@@ -56,7 +57,7 @@ class Embeddings:
         target = Target(upstream=name, model=model)
         attempt = Attempt.of(target, upstream, "embeddings", 1, "semantic cache")
         try:
-            await self._book(call, attempt)
+            await book(call, attempt, self._pricing, self._ledger)
             answer = await ask(self._upstreams, call, attempt, raw, _LIMIT_S)
             self._pricing.close(call, attempt)
         except (AttemptFailed, RefusedError) as failed:
@@ -68,14 +69,6 @@ class Embeddings:
                 self._ledger.settle(call.booking, nano(attempt.cost.total) if attempt.cost else 0)
         self._record(original, attempt, EMBED)
         return _vector(answer.body) if isinstance(answer, Whole) else None
-
-    async def _book(self, call: Call, attempt: Attempt) -> None:
-        book = call.registry.budgets(call.key.project)
-        fields = {**call.fields, "model": attempt.target.model, "upstream": attempt.target.upstream}
-        budgets = book.applied(fields, time.time()) if book else []
-        if budgets:
-            amount, likely = self._pricing.estimate(call, attempt) or (0, 0)
-            call.booking = await self._ledger.reserve(attempt.span_id.hex(), budgets, amount, likely)
 
 
 def _vector(body: bytes) -> bytes | None:

@@ -14,6 +14,7 @@ from spanledger.serving.decoding import encode
 from spanledger.serving.snapshot import EMPTY, ProjectSnapshot, Snapshot, SnapshotError, SnapshotKey
 
 from . import metrics
+from .following import follow
 from .settings import GatewaySettings
 from .upstreams import Upstreams
 
@@ -99,13 +100,7 @@ class RegistryFeed:
 
     async def run(self, upstreams: Upstreams) -> None:
         """Follow the collector until cancelled."""
-        while True:
-            self._wake.clear()
-            await self.refresh(upstreams)
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._settings.gateway_poll_s)
-            except TimeoutError:
-                continue
+        await follow(lambda: self.refresh(upstreams), self._wake, self._settings.gateway_poll_s)
 
     async def refresh(self, upstreams: Upstreams) -> None:
         """Ask the collector once; on any trouble the current snapshot stays."""

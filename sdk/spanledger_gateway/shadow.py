@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from spanledger.serving.snapshot import Target
 
 from . import metrics
 from .asking import Live, ask, prepare, wire_of
+from .beside import Beside, book, whole
 from .calls import Attempt, Call
 from .ledger import Ledger
 from .pricing import Pricing
@@ -36,44 +36,32 @@ class Shadows:
         self._ledger = ledger
         self._pricing = pricing
         self._record = record
-        self._running: set[asyncio.Task[None]] = set()
+        self._beside = Beside(_MOST_AT_ONCE)
 
     def maybe(self, call: Call) -> None:
         """Start the call's shadow, if its route has one and the draw takes it."""
         rule = call.route.shadow
         if rule is None or random.random() >= rule.rate:
             return
-        if len(self._running) >= _MOST_AT_ONCE:
+        if self._beside.is_full:
             metrics.count(metrics.SHADOWS, "left_out")
             return
-        task = asyncio.get_running_loop().create_task(
-            self._run(call, Target(upstream=rule.upstream, model=rule.model))
-        )
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._beside.start(self._run(call, Target(upstream=rule.upstream, model=rule.model)))
 
     async def close(self) -> None:
         """Let none outlive the gateway."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._beside.close()
 
     async def _run(self, original: Call, target: Target) -> None:
         upstream = original.project.upstreams.get(target.upstream)
         if upstream is None:
             metrics.count(metrics.SHADOWS, "no_upstream")
             return
-        # A whole answer is enough, also where the caller wanted a stream.
-        body = {
-            name: value
-            for name, value in original.ask.body.items()
-            if name not in ("stream", "stream_options")
-        }
-        question = replace(original.ask, body=body, raw=b"", stream=False, model="")
+        question = replace(original.ask, body=whole(original.ask.body), raw=b"", stream=False, model="")
         call = replace(original, ask=question, attempts=[], booking=None)
         attempt = Attempt.of(target, upstream, wire_of(question, upstream), 1, reason="shadow")
         try:
-            await self._book(call, attempt)
+            await book(call, attempt, self._pricing, self._ledger)
             await self._ask(call, attempt)
         except RefusedError:
             metrics.count(metrics.SHADOWS, "over_budget")
@@ -83,14 +71,6 @@ class Shadows:
                 self._ledger.settle(call.booking, nano(attempt.cost.total) if attempt.cost else 0)
         metrics.count(metrics.SHADOWS, attempt.status)
         self._record(original, attempt)
-
-    async def _book(self, call: Call, attempt: Attempt) -> None:
-        book = call.registry.budgets(call.key.project)
-        fields = {**call.fields, "model": attempt.target.model, "upstream": attempt.target.upstream}
-        budgets = book.applied(fields, time.time()) if book else []
-        if budgets:
-            amount, likely = self._pricing.estimate(call, attempt) or (0, 0)
-            call.booking = await self._ledger.reserve(attempt.span_id.hex(), budgets, amount, likely)
 
     async def _ask(self, call: Call, attempt: Attempt) -> None:
         try:

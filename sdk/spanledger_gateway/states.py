@@ -14,6 +14,7 @@ from redis.asyncio.client import PubSub
 from spanledger.serving.routing import PRIMARY, RouteState
 
 from . import metrics
+from .following import follow
 from .redis_link import REDIS_DOWN, RedisLink
 from .redis_wire import RedisAwayError
 
@@ -54,13 +55,7 @@ class RouteStates:
 
     async def run(self) -> None:
         """Follow Redis until cancelled."""
-        while True:
-            self._wake.clear()
-            await self.refresh()
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._poll_s)
-            except TimeoutError:
-                continue
+        await follow(self.refresh, self._wake, self._poll_s)
 
     async def refresh(self) -> None:
         """Read every route's state once."""

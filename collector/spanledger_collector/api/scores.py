@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from decimal import Decimal
 from typing import Annotated, Self
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from spanledger.records import Score, ScoreSource, ScoreStatus
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.scored import Subject, known_times, subjects
-from spanledger_collector.store.writes_evaluation import insert_scores
+from spanledger_collector.store.writes_evaluation import insert_scores, score_id_of
 
 from .asking import Store
 from .callers import Caller, caller_with
@@ -100,8 +99,7 @@ def post_scores(request: Request, store: Store, caller: Writer, body: ScoresBody
 
 
 def _score_id(caller: Caller, entry: ScoreBody) -> str:
-    parts = (*entry.subject, entry.name, entry.source, entry.scorer, entry.author or caller.key.id)
-    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
+    return score_id_of(*entry.subject, entry.name, entry.source, entry.scorer, entry.author or caller.key.id)
 
 
 def _score(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from spanledger_collector.finance.statement import Against, Line, Statement, Unit
 from spanledger_collector.finance.variance import Meter, compare
 from spanledger_collector.store.clickhouse import Client
-from spanledger_collector.store.finance.adjustments import Adjustment, Kind, book
+from spanledger_collector.store.finance.adjustments import GROUP, Adjustment, Kind, book
 from spanledger_collector.store.finance.months import Closing, earliest_cutoff, write_closing
 from spanledger_collector.store.reads import charges, ledger
 from spanledger_collector.store.reads.ledger import Ask, Sum
@@ -23,18 +23,6 @@ from spanledger_collector.store.reads.window import Window
 from spanledger_collector.store.registry.registry import Registry
 
 ZERO = Decimal(0)
-_GROUP = (
-    "team",
-    "feature",
-    "customer_id",
-    "key_id",
-    "route",
-    "model",
-    "provider",
-    "upstream",
-    "gpu_pool",
-    "purpose",
-)
 _KINDS: Mapping[str, Kind] = {"span": "late_calls", "gpu": "gpu_restatement", "reprice": "reprice"}
 
 
@@ -118,7 +106,7 @@ def late(client: Client, project: str, month: date) -> list[Adjustment]:
         raise ClosingError(
             f"{month:%Y-%m} is not closed: its figures follow what becomes known by themselves"
         )
-    by = ["source", "line", "category", *_GROUP]
+    by = ["source", "line", "category", *GROUP]
     window = window_of(month)
     open_: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
     for sign, which in ((1, Ask(as_closed=False)), (-1, Ask())):
@@ -135,7 +123,7 @@ def late(client: Client, project: str, month: date) -> list[Adjustment]:
 
 def _entry(project: str, state: Month, key: tuple[str, ...], cost: Decimal) -> Adjustment:
     kind, category, *group = key
-    named = {name: value for name, value in zip(_GROUP, group, strict=True) if value}
+    named = {name: value for name, value in zip(GROUP, group, strict=True) if value}
     return Adjustment(
         project=project,
         day=state.after - timedelta(days=1),

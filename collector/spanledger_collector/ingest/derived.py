@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import cast
 
+from spanledger.records import USAGE
 from spanledger.serving.usage import Usage
 
 from . import content, values
@@ -102,27 +103,11 @@ def _instant(iso: str) -> int | None:
     return int(moment.timestamp() * 1_000_000) * 1000
 
 
-_USAGE_COLUMNS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-    "input_image_tokens",
-    "output_image_tokens",
-    "image_units",
-    "web_searches",
-)
-
-
 def set_usage(usage: Usage | None, row: Row) -> None:
     """The token buckets that are known."""
     if usage is None:
         return
-    for column in _USAGE_COLUMNS:
+    for column in USAGE:
         count = getattr(usage, column)
         if count is not None:
             row[column] = count

@@ -5,7 +5,6 @@ What is decided about the loop and its alerts is an event, so that it is history
 
 from __future__ import annotations
 
-import hashlib
 import json
 import uuid
 
@@ -13,7 +12,7 @@ from spanledger.records import Event, EventKind, Score
 
 from .clickhouse import Client
 from .reads.scored import subjects
-from .writes_evaluation import insert_events, insert_scores
+from .writes_evaluation import insert_events, insert_scores, score_id_of
 
 MARK = "dataset"
 """Name of the score that marks a call for the dataset its label names."""
@@ -146,10 +145,9 @@ def judge_by_hand(
     about = subjects(client, project, [trace]).get((trace, span))
     if about is None:
         raise ValueError("There is no such call in this project.")
-    told = "\x1f".join((trace, span, name, "human", "", author))
     made = Score(
         project=project,
-        score_id=hashlib.blake2b(told.encode(), digest_size=16).hexdigest(),
+        score_id=score_id_of(trace, span, name, "human", "", author),
         trace_id=bytes.fromhex(trace),
         span_id=bytes.fromhex(span),
         name=name,

@@ -14,7 +14,7 @@ from spanledger_collector.store.reads.asking import Row, ask, statement
 
 Kind = Literal["reprice", "reconciliation", "manual", "gpu_restatement", "late_calls"]
 
-_GROUP = (
+GROUP = (
     "team",
     "feature",
     "customer_id",
@@ -26,6 +26,7 @@ _GROUP = (
     "gpu_pool",
     "purpose",
 )
+"""Whose a booking is: the names that ``Adjustment.group`` may hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ def _row(entry: Adjustment) -> dict[str, object]:
         "kind": entry.kind,
         "category": entry.category,
         "organisation": entry.organisation,
-        **{name: entry.group.get(name, "") for name in _GROUP},
+        **{name: entry.group.get(name, "") for name in GROUP},
         "amount": entry.cost if entry.amount is None else entry.amount,
         "currency": entry.currency,
         "cost": entry.cost,

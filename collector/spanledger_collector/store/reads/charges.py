@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from spanledger.records import USAGE
 from spanledger_collector.store.finance.dims import CATEGORY
 
 from .asking import Client, Row, ask, every, statement
-from .ledger import TOKENS
 from .months import Month, counted, months
 from .spend import MODEL
 from .window import IN_SPANS, Window
@@ -29,7 +29,7 @@ Values = tuple[str, ...]
 
 _SETTINGS = {"max_result_rows": 5_000_000, "max_result_bytes": 2 << 30, "max_execution_time": 120}
 _START = {"day": "day", "month": "toStartOfMonth(day)"}
-_TOKENS_SUM = " + ".join(f"sum({name})" for name in TOKENS)
+_TOKENS_SUM = " + ".join(f"sum({name})" for name in USAGE)
 
 _SUMS = """
 SELECT {start} AS start_, multiIf(source = 'adjustment', 'adjustment', source = 'gpu', 'gpu', 'usage') AS kind,

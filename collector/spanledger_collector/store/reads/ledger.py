@@ -16,6 +16,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from spanledger.records import USAGE
+
 from .asking import Client, Row, ask, every, statement
 from .months import Month, counted, months
 from .window import DAY, SECOND, Window
@@ -43,21 +45,7 @@ call's tag ``KEY:value`` or ``KEY=value``. Every dimension parts the rows, so th
 
 TAG = "tag:"
 
-TOKENS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "input_audio_tokens",
-    "output_audio_tokens",
-    "input_image_tokens",
-    "output_image_tokens",
-    "image_units",
-    "web_searches",
-)
-_COUNTS = ("calls", "errors", "unpriced", "unlisted", *TOKENS, "engine_ns")
+_COUNTS = ("calls", "errors", "unpriced", "unlisted", *USAGE, "engine_ns")
 _MONEY = ("cost", "saved", "list_cost", "reported")
 LARGEST = 50_000
 """Groups that one question answers with at most."""
