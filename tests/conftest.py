@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from spanledger_collector.store.clickhouse import Client
-from spanledger_collector.store.client import connect
-from spanledger_collector.store.migrations import migrate
-from spanledger_collector.store.settings import StoreSettings
 from tests.servers import Engine, start_engine, valkey
+from tests.stores import Store, Stores
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -61,22 +56,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("long")
 
 
-class Store:
-    """A migrated database of one test's own."""
-
-    def __init__(self, settings: StoreSettings) -> None:
-        self.settings = settings
-
-    @property
-    def url(self) -> str:
-        return self.settings.clickhouse_url
-
-    @cached_property
-    def client(self) -> Client:
-        """A writer client for the database."""
-        return connect(self.settings)
-
-
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A real engine process on a free port with a home of its own."""
@@ -95,16 +74,18 @@ def clickhouse_url(request: pytest.FixtureRequest) -> str:
     return f"{engine.url}/default"
 
 
+@pytest.fixture(scope="session")
+def stores(clickhouse_url: str) -> Stores:
+    """The databases that tests of this session use in turn."""
+    return Stores(clickhouse_url)
+
+
 @pytest.fixture
-def store(clickhouse_url: str) -> Iterator[Store]:
-    """A fresh database with every migration applied, dropped afterwards."""
-    database = f"test_{uuid.uuid4().hex[:12]}"
-    url = urlunsplit(urlsplit(clickhouse_url)._replace(path=f"/{database}"))
-    made = Store(StoreSettings(clickhouse_url=url))
-    migrate(made.settings)
+def store(stores: Stores) -> Iterator[Store]:
+    """An empty database with every migration applied."""
+    made = stores.lend()
     yield made
-    made.client.command(f"DROP DATABASE {database}")
-    made.client.close()
+    stores.take_back(made)
 
 
 @pytest.fixture(scope="session")

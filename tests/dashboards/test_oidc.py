@@ -31,8 +31,8 @@ from spanledger_dashboards.oidc import Provider
 from spanledger_dashboards.session import Sessions, viewer_of
 from spanledger_dashboards.settings import OidcSettings
 from spanledger_dashboards.view import view_of
-from tests.conftest import Store
 from tests.servers import free_port
+from tests.stores import Store
 
 pytestmark = pytest.mark.clickhouse
 

@@ -261,6 +261,7 @@ def test_pages_work_from_the_keyboard(visit: Open) -> None:
     tab.drawn()
     page.get_by_label("Group by").first.focus()
     page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("option").first).to_be_visible()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_url("**by=**")

@@ -16,7 +16,7 @@ from spanledger.records import CallRecord
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.registry.plan import Draft
 from spanledger_collector.store.registry.registry import Registry
-from tests.conftest import Store
+from tests.stores import Store
 
 SECOND = 1_000_000_000
 

@@ -14,7 +14,7 @@ from spanledger_workers.clock import HOUR, SECOND
 from spanledger_workers.forecast import forecast, stage_of
 from spanledger_workers.memory import Memory, connect_memory
 from tests.collector.rows import NOON, call, insert
-from tests.conftest import Store
+from tests.stores import Store
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.broker]
 BUDGET = Budget(amount=Decimal("0.01"), period="total", alert_at=[0.5, 1.0])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Store
 from tests.evaluators.judges import serving
 from tests.servers import Server, command, spawn
+from tests.stores import Store
 
 from .conftest import World
 

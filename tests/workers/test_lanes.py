@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Store
 from tests.servers import Server, answers, command, free_port, spawn
+from tests.stores import Store
 
 from .conftest import World
 

@@ -15,7 +15,7 @@ from spanledger_collector.store.registry.registry import Registry
 from spanledger_collector.store.registry.serving import Budget
 from spanledger_workers.outlook import Outlook
 from tests.collector.rows import call, insert
-from tests.conftest import Store
+from tests.stores import Store
 
 pytestmark = pytest.mark.clickhouse
 

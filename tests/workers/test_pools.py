@@ -16,7 +16,7 @@ from spanledger_collector.store.registry.finance import GpuPool
 from spanledger_workers.memory import Memory, connect_memory
 from spanledger_workers.pools import Pool, Pools, warm_up
 from tests.collector.rows import insert
-from tests.conftest import Store
+from tests.stores import Store
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.broker]
 

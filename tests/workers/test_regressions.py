@@ -20,7 +20,7 @@ from spanledger_workers.process import Process
 from spanledger_workers.regressions.due import depends_on, due
 from spanledger_workers.settings import WorkerSettings
 from spanledger_workers.tasks import regressing
-from tests.conftest import Store
+from tests.stores import Store
 
 from .conftest import World
 

@@ -15,7 +15,7 @@ from spanledger_collector.store.registry.price_tables import price_tables, table
 from spanledger_workers.memory import Memory, connect_memory
 from spanledger_workers.repricing import Repricer, span_of, tell_disagreements
 from tests.collector.rows import NOON, call, insert
-from tests.conftest import Store
+from tests.stores import Store
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.broker]
 

@@ -16,7 +16,7 @@ from spanledger_workers.memory import connect_memory
 from spanledger_workers.process import Process
 from spanledger_workers.settings import WorkerSettings
 from spanledger_workers.ticks import period, run_tick
-from tests.conftest import Store
+from tests.stores import Store
 
 DAY = 86_400 * 10**9
 HOUR = 3600 * 10**9

@@ -11,8 +11,8 @@ import pytest
 
 from spanledger.serving.budgets import counter_key
 from spanledger_workers.memory import connect_memory
-from tests.conftest import Store
 from tests.servers import Server, command, spawn
+from tests.stores import Store
 
 from .conftest import World
 

@@ -36,6 +36,7 @@ WHOLE = frozenset({"registry", "schema_migrations", "months"})
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 _VIEW = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+) TO (\w+)")
 _PLAIN_VIEW = re.compile(r"CREATE VIEW IF NOT EXISTS (\w+)")
+_DROPPED_VIEW = re.compile(r"DROP VIEW IF EXISTS (\w+)")
 _ALTER = re.compile(r"ALTER TABLE (\w+)")
 _FROM = re.compile(r"\bFROM (\w+)")
 _ENGINE = re.compile(r"\bENGINE = (\w*MergeTree)\b")
@@ -54,6 +55,8 @@ def on_cluster(statement: str, cluster: str, database: str) -> list[str]:
         return [_view(statement, found[1], found[2], cluster)]
     if found := _PLAIN_VIEW.match(statement):  # reads the Distributed tables, so on every node all rows
         return [statement.replace(found[0], f"{found[0]} ON CLUSTER '{cluster}'", 1)]
+    if found := _DROPPED_VIEW.match(statement):
+        return [f"{found[0]} ON CLUSTER '{cluster}'"]
     if found := _ALTER.match(statement):
         return _alter(statement, found[1], cluster)
     raise ValueError(f"no form for a cluster is known of: {statement[:60]}")

@@ -118,8 +118,8 @@ class DropTests:
 class DropTest(DropTests):
     """The same for one stream, whose values come as plain numbers."""
 
-    def __init__(self, bound: float, block: int = 25) -> None:
-        super().__init__(bound, block=block, streams=1)
+    def __init__(self, bound: float, block: int = 25, *, soon: bool = False) -> None:
+        super().__init__(bound, block=block, streams=1, soon=soon)
 
     def add(self, values: Iterable[float]) -> Self:
         """Look at more values, in order of time. Raises ValueError for one outside 0..1."""

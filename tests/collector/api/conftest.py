@@ -23,8 +23,8 @@ from spanledger_collector.store.registry.plan import Draft
 from spanledger_collector.store.registry.registry import Registry
 from spanledger_collector.store.settings import StoreSettings
 from tests.collector.rows import insert
-from tests.conftest import Store
 from tests.servers import free_port
+from tests.stores import Store
 
 BOOTSTRAP = "sl_bootstrap_0123456789"
 

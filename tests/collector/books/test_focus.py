@@ -22,7 +22,7 @@ from spanledger_collector.store.reads import ledger
 from spanledger_collector.store.reads.window import DAY, Window
 from tests.collector.books.validator import Validator, focus_validator
 from tests.collector.rows import call, insert
-from tests.conftest import Store
+from tests.stores import Store
 
 pytestmark = pytest.mark.clickhouse
 focus_validator = focus_validator

@@ -5,13 +5,11 @@ from __future__ import annotations
 import gzip
 import http.client
 import time
-import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -22,12 +20,10 @@ from spanledger_collector.ingest.redact import Rules
 from spanledger_collector.ingest.spool import Record, Spool
 from spanledger_collector.ingest.writer import Writer
 from spanledger_collector.store.clickhouse import Client
-from spanledger_collector.store.migrations import migrate
 from spanledger_collector.store.registry.registry import Registry
-from spanledger_collector.store.settings import StoreSettings
-from tests.conftest import Store
 from tests.otlp import SpanData, body
 from tests.servers import Server, answers, command, free_port, spawn
+from tests.stores import Store, Stores
 
 KEY = "sl_bootstrap_0123456789abcdef"
 PROTOBUF = "application/x-protobuf"
@@ -146,15 +142,11 @@ def make(store: Store, home: Path, **settings: str) -> Collector:
 
 
 @pytest.fixture(scope="module")
-def module_store(clickhouse_url: str) -> Iterator[Store]:
+def module_store(stores: Stores) -> Iterator[Store]:
     """One migrated database for the tests of a module: starting a process for each is too slow."""
-    database = f"test_{uuid.uuid4().hex[:12]}"
-    url = urlunsplit(urlsplit(clickhouse_url)._replace(path=f"/{database}"))
-    made = Store(StoreSettings(clickhouse_url=url))
-    migrate(made.settings)
+    made = stores.lend()
     yield made
-    made.client.command(f"DROP DATABASE {database}")
-    made.client.close()
+    stores.take_back(made)
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from spanledger_collector.ingest import prepared
 from spanledger_collector.store.registry.plan import Draft
 from spanledger_collector.store.registry.registry import Registry
 from spanledger_collector.store.writes import Insert, arrow_insert, is_retryable, send
-from tests.conftest import Store
 from tests.otlp import SpanData, body, chat
+from tests.stores import Store
 
 from .conftest import Collector, Pipeline, make, record
 

@@ -18,9 +18,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from tests.conftest import Store
 from tests.otlp import SpanData, body, chat, request
 from tests.servers import command, free_port
+from tests.stores import Store
 
 from .conftest import KEY, PROTOBUF, Collector, make
 

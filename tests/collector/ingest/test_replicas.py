@@ -11,8 +11,8 @@ import redis
 
 from spanledger_collector.ingest.lease import RedisLease
 from spanledger_collector.store.client import connect
-from tests.conftest import Store
 from tests.otlp import SpanData, chat
+from tests.stores import Store
 
 from .conftest import Pipeline
 

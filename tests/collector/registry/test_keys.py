@@ -14,8 +14,8 @@ from spanledger_collector.store.registry.keys import Key, KeyDirectory, KeysUnav
 from spanledger_collector.store.registry.plan import Draft
 from spanledger_collector.store.registry.registry import Registry
 from spanledger_collector.store.settings import StoreSettings
-from tests.conftest import Store
 from tests.servers import answers, command, free_port, spawn
+from tests.stores import Store
 
 BOOTSTRAP = "sl_bootstrap_0123456789"
 

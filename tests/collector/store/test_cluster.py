@@ -9,7 +9,7 @@ import pytest
 from spanledger_collector.store.cluster import SHARD_BY, WHOLE, local_name, on_cluster
 from spanledger_collector.store.migrations import read_migrations, statements_of
 from spanledger_collector.store.settings import StoreSettings
-from tests.conftest import Store
+from tests.stores import Store
 
 SETTINGS = StoreSettings(clickhouse_url="http://ch:8123/ledger", cluster="main")
 STATEMENTS = [made for migration in read_migrations() for made in statements_of(migration, SETTINGS)]
@@ -42,7 +42,7 @@ def test_a_view_reads_and_writes_the_tables_of_its_own_node() -> None:
 
 
 def test_the_ledger_view_reads_the_rows_of_all_nodes() -> None:
-    (view,) = [made for made in STATEMENTS if made.startswith("CREATE VIEW")]
+    (view,) = [made for made in STATEMENTS if made.startswith("CREATE VIEW IF NOT EXISTS ledger ")]
     assert "EXISTS ledger ON CLUSTER 'main'" in view
     assert "_local" not in view
 

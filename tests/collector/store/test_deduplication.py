@@ -10,7 +10,7 @@ import pytest
 
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect
-from tests.conftest import Store
+from tests.stores import Store
 
 pytestmark = pytest.mark.clickhouse
 

@@ -20,8 +20,8 @@ from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect
 from spanledger_collector.store.migrations import MigrationError, applied, migrate, read_migrations
 from spanledger_collector.store.settings import StoreSettings
-from tests.conftest import Store
 from tests.servers import command
+from tests.stores import Store
 
 pytestmark = pytest.mark.clickhouse
 
@@ -70,7 +70,7 @@ def test_the_files_are_numbered_without_a_gap_and_each_statement_can_run_again()
         assert migration.statements
         for statement in migration.statements:
             assert re.match(
-                r"CREATE (TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS|ALTER TABLE \w+ (MODIFY|\w+ \w+ IF )",
+                r"CREATE (TABLE|VIEW|MATERIALIZED VIEW) IF NOT EXISTS|DROP VIEW IF EXISTS|ALTER TABLE \w+ (MODIFY|\w+ \w+ IF )",
                 statement,
             )
 
@@ -91,6 +91,7 @@ def test_no_shipped_migration_was_edited() -> None:
             "0010_prompt_words.sql": "d02836b961c0bdca",
             "0011_finance.sql": "29fd2736bcd5b8c5",
             "0012_ledger_axes.sql": "3c6ba6e2759e84e0",
+            "0013_timeline.sql": "65d4d857c62f2c8e",
         }
     )
 

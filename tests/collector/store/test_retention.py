@@ -19,7 +19,7 @@ from spanledger_collector.store.retention import (
     retention_statements,
     strictest,
 )
-from tests.conftest import Store
+from tests.stores import Store
 
 NASTY = "it's \\ a `project` -- x"
 

@@ -9,13 +9,13 @@ from .asking import Client, ask, every, statement
 from .window import IN_TIME, Window
 
 _COLUMNS = (
-    "event_id, toUnixTimestamp64Nano(events.time) AS time, kind, severity, subject, title, message, evidence,"
+    "event_id, toUnixTimestamp64Nano(timeline.time) AS time, kind, severity, subject, title, message, evidence,"
     " dedup_key, state, author"
 )
 
 
 # The answer's ``time`` is a number of nanoseconds; the condition is about the column.
-_IN_EVENTS = IN_TIME.replace("time ", "events.time ")
+_IN_TIMELINE = IN_TIME.replace("time ", "timeline.time ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class EventAfter:
 
 
 _AFTER = (
-    "events.time <= fromUnixTimestamp64Nano({after:Int64}, 'UTC')"
-    " AND (events.time < fromUnixTimestamp64Nano({after:Int64}, 'UTC') OR event_id > {after_id:String})"
+    "timeline.time <= fromUnixTimestamp64Nano({after:Int64}, 'UTC')"
+    " AND (timeline.time < fromUnixTimestamp64Nano({after:Int64}, 'UTC') OR event_id > {after_id:String})"
 )
 
 
@@ -62,7 +62,7 @@ def events(
     after: EventAfter | None = None,
 ) -> list[EventRow]:
     """Events of the window, newest first; empty filters keep everything."""
-    where = ["project = {project:String}", _IN_EVENTS]
+    where = ["project = {project:String}", _IN_TIMELINE]
     parameters: dict[str, object] = {"project": project, "limit": limit, **window.bound()}
     if kinds:
         where.append("kind IN {kinds:Array(String)}")
@@ -75,8 +75,8 @@ def events(
             where.append(f"{column} = {{{column}:String}}")
             parameters[column] = value
     sql = statement(
-        f"SELECT {_COLUMNS} FROM events FINAL WHERE",  # noqa: S608
+        f"SELECT {_COLUMNS} FROM timeline WHERE",  # noqa: S608
         every(where),
-        "ORDER BY events.time DESC, event_id LIMIT {limit:UInt32}",
+        "ORDER BY timeline.time DESC, event_id LIMIT {limit:UInt32}",
     )
     return [EventRow(**row) for row in ask(client, sql, parameters)]

@@ -14,7 +14,7 @@ from spanledger_collector.store.reads.cache_bound import history, standings
 from spanledger_collector.store.reads.cache_checks import check_spend, meetings, verdicts_about
 from spanledger_collector.store.reads.window import Window
 from spanledger_collector.store.writes_evaluation import insert_events, insert_scores
-from tests.conftest import Store
+from tests.stores import Store
 
 pytestmark = pytest.mark.clickhouse
 

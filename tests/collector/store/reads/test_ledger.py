@@ -13,7 +13,7 @@ from spanledger_collector.store.reads import ledger
 from spanledger_collector.store.reads.ledger import Ask
 from spanledger_collector.store.reads.window import DAY, HOUR, Window
 from tests.collector.rows import NOON, call, insert
-from tests.conftest import Store
+from tests.stores import Store
 
 pytestmark = pytest.mark.clickhouse
 

@@ -12,7 +12,7 @@ from spanledger_collector.store.reads.calls import CallFilter, calls
 from spanledger_collector.store.reads.overview import totals
 from spanledger_collector.store.reads.window import HOUR, Window
 from tests.collector.rows import NOON, call, insert
-from tests.conftest import Store
+from tests.stores import Store
 
 WINDOW = Window(NOON - HOUR, NOON + HOUR)
 

@@ -11,7 +11,7 @@ from spanledger_collector.store.arrow import Row
 from spanledger_collector.store.reads.calls import CallFilter, calls
 from spanledger_collector.store.reads.window import Window
 from spanledger_collector.store.writes import arrow_insert, send
-from tests.conftest import Store
+from tests.stores import Store
 
 pytestmark = pytest.mark.clickhouse
 
