@@ -6,7 +6,6 @@ object, or a Scorer class. A class with ``needs_judge`` is made with ``judge=``,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
@@ -134,7 +133,7 @@ def _made(known: str, judge: Judge | None, given: dict[str, Any]) -> Scorer:
         given["judge"] = _needed(known, judge)
     try:
         return found(**given)
-    except (TypeError, ValueError, re.error) as wrong:
+    except (TypeError, ValueError) as wrong:
         raise ScorerOptions(f"scorer {known!r}: {_readable(wrong, found)}") from wrong
 
 

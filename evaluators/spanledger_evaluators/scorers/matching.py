@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
+
+import regex
 
 from spanledger_evaluators.contract import Bounds, Case, Result, Scorer
 from spanledger_evaluators.text import content_stems, words
@@ -63,16 +64,23 @@ class Matches(Scorer):
 
     pattern: str
     forbidden: bool = False
+    timeout_s: float = 1.0
     name: str = "regex"
     version: str = "1"
-    _compiled: re.Pattern[str] = field(init=False, repr=False)
+    _compiled: regex.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._compiled = re.compile(self.pattern)
+        try:
+            self._compiled = regex.compile(self.pattern)
+        except regex.error as wrong:
+            raise ValueError(f"pattern {self.pattern!r}: {wrong}") from wrong
 
     def score(self, case: Case) -> Result:
-        """Always a number: an empty answer matches or not like any other."""
-        found = self._compiled.search(case.answer)
+        """An empty answer matches or not like any other; ``timeout`` when the pattern needs longer than allowed."""
+        try:
+            found = self._compiled.search(case.answer, timeout=self.timeout_s)
+        except TimeoutError:
+            return self.refuse("timeout", f"the pattern was not done after {self.timeout_s:g} s: simplify it")
         where = f"found {found.group(0)[:100]!r}" if found else "not found"
         return self.result(float(bool(found) != self.forbidden), explanation=where)
 
