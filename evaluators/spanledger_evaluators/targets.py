@@ -7,7 +7,7 @@ import importlib
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 import httpx
@@ -42,17 +42,40 @@ async def recorded(case: Case) -> Answered:
 
 
 def function_target(function: Callable[..., Any]) -> Target:
-    """A function that takes a case and returns text, or a case with contexts; sync ones run in threads."""
+    """A function that takes the case, or what it names of it, and returns text, or a case with contexts.
+
+    Parameters named as fields of ``Case`` get these fields (``def answer(question, contexts)``), one parameter of any
+    other name the case. Synchronous functions run in threads. Raises TargetError for a function that wants more.
+    """
+    takes = _takes(function)
 
     async def ask(case: Case) -> Answered:
         begun = time.monotonic_ns()
+        given = {name: case if whole else getattr(case, name) for name, whole in takes.items()}
         if inspect.iscoroutinefunction(function):
-            answer = await function(case)
+            answer = await function(**given)
         else:
-            answer = await asyncio.to_thread(function, case)
+            answer = await asyncio.to_thread(function, **given)
         return Answered(case=_with_answer(case, answer), duration_ns=time.monotonic_ns() - begun)
 
     return ask
+
+
+def _takes(function: Callable[..., Any]) -> dict[str, bool]:
+    """Names of the parameters to give, and whether each is the whole case."""
+    known = {field.name for field in fields(Case)}
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind in named]
+    wanted = [p.name for p in parameters if p.default is p.empty]
+    others = [name for name in wanted if name not in known]
+    if not parameters or len(others) > 1:
+        raise TargetError(
+            f"a function takes the case, or fields of it by their names ({', '.join(sorted(known))});"
+            f" this one takes {', '.join(wanted) or 'nothing'}"
+        )
+    if not wanted:
+        return {p.name: False for p in parameters if p.name in known} or {parameters[0].name: True}
+    return {name: name not in known for name in wanted}
 
 
 def import_function(address: str) -> Callable[..., Any]:

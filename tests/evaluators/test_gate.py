@@ -48,7 +48,8 @@ def run(tmp_path: Path) -> Callable[..., int]:
 def _importable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "my_app.py").write_text(
         f"def good(case):\n    return {GOOD!r}\n\n\nasync def bad(case):\n    return {BAD!r}\n\n\n"
-        "def broken(case):\n    raise RuntimeError('no answer today')\n"
+        "def broken(case):\n    raise RuntimeError('no answer today')\n\n\n"
+        "def first(contexts, top=1):\n    return contexts[0]\n\n\ndef odd(user, session):\n    return user\n"
     )
     monkeypatch.chdir(tmp_path)
 
@@ -109,6 +110,13 @@ def test_a_target_that_fails_keeps_its_rows_and_the_gate_counts_them(
     assert all("no answer today" in row.error for row in rows)
 
 
+def test_a_function_may_name_what_it_takes_of_a_case(run: Callable[..., int], tmp_path: Path) -> None:
+    cases = dataset(tmp_path / "cases.jsonl", 0.9, n=30)
+    made = ("--scorers", "groundedness", "--function", "my_app:first", "--out", "first.jsonl")
+    assert run("run", cases, *made) == 0
+    assert set(load(Path("first.jsonl")).values("groundedness").values()) == {1.0}
+
+
 def test_a_judge_is_called_through_the_gateway_and_the_cap_holds(
     run: Callable[..., int], tmp_path: Path, judge_server: JudgeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +138,10 @@ def test_a_judge_is_called_through_the_gateway_and_the_cap_holds(
         (("run", "cases.jsonl", "--scorers", "no_such_scorer"), "no scorer 'no_such_scorer'"),
         (("run", "cases.jsonl", "--scorers", "faithfulness"), "name a judge"),
         (("run", "cases.jsonl", "--scorers", "groundedness", "--function", "my_app:nope"), "my_app:nope"),
+        (
+            ("run", "cases.jsonl", "--scorers", "groundedness", "--function", "my_app:odd"),
+            "takes user, session",
+        ),
         (("compare", "cases.jsonl", "cases.jsonl"), "no run of spanledger eval"),
     ],
 )
