@@ -93,7 +93,7 @@ class Collector:
         self.app = self._build_app()
 
     def _build_app(self) -> FastAPI:
-        app = build(self._reader, self.registry, self.keys, self._kept)
+        app = build(self._reader, self.registry, self.keys, self._kept, self.metrics.redacted.inc)
         app.router.lifespan_context = self._lifespan
         app.mount("/v1", OtlpHttp(self.receiver))
         app.add_api_route("/healthz", healthz, include_in_schema=False)

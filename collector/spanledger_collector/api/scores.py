@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spanledger.records import Score, ScoreSource, ScoreStatus
+from spanledger_collector.ingest.redact import Rules
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.scored import Subject, known_times, subjects
 from spanledger_collector.store.writes_evaluation import insert_scores, score_id_of
@@ -83,19 +85,28 @@ class StoredBody(BaseModel):
 
 @router.post("/scores")
 def post_scores(request: Request, store: Store, caller: Writer, body: ScoresBody) -> StoredBody:
-    """Store verdicts; the same again changes nothing."""
+    """Store verdicts, redacted as the project's spans are; the same again changes nothing."""
     writer: Client = request.app.state.registry.client
+    said = _redacted(request, caller.project, body.scores)
     now = time.time_ns()
-    traces = sorted({entry.subject[0] for entry in body.scores})
-    ids = [entry.score_id or _score_id(caller, entry) for entry in body.scores]
+    traces = sorted({entry.subject[0] for entry in said})
+    ids = [entry.score_id or _score_id(caller, entry) for entry in said]
     about = subjects(store, caller.project, traces)
     times = known_times(store, caller.project, traces, ids)
     rows = {
         name: _score(caller, entry, name, about.get(entry.subject), times.get(name), now)
-        for name, entry in zip(ids, body.scores, strict=True)
+        for name, entry in zip(ids, said, strict=True)
     }
     insert_scores(writer, list(rows.values()))
     return StoredBody(score_ids=ids)
+
+
+def _redacted(request: Request, project: str, scores: Sequence[ScoreBody]) -> list[ScoreBody]:
+    rules: Rules = request.app.state.rules
+    rules.refresh()
+    words: list[dict[str, Any]] = [{"explanation": entry.explanation} for entry in scores]
+    request.app.state.redacted(rules.redact(project, words))
+    return [entry.model_copy(update=texts) for entry, texts in zip(scores, words, strict=True)]
 
 
 def _score_id(caller: Caller, entry: ScoreBody) -> str:

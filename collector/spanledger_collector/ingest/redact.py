@@ -104,7 +104,7 @@ class Rule:
 
 
 class Rules:
-    """Every project's rules; follows the registry within a second or so. One thread uses it.
+    """Every project's rules; follows the registry within a second or so. Threads may share one.
 
     ``redact`` counts each span's replacements in its ``redactions``.
     """

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from spanledger_collector.ingest.redact import REFRESH_S
+from spanledger_collector.store.registry.plan import Draft
 from tests.collector.rows import NOON, call
 
 from .conftest import Ledger
@@ -36,6 +39,16 @@ def test_a_score_stands_at_the_time_and_route_of_its_call(ledger: Ledger, writer
     assert (found["value"], found["explanation"], found["source"]) == (0.25, "because", "api")
     assert (found["time"], found["route"], found["upstream"]) == (NOON + 10**9, "r", "u")
     assert found["request_model"] == "gpt-4o"
+
+
+def test_what_rules_name_is_taken_out_of_an_explanation(ledger: Ledger, writer: TestClient) -> None:
+    rule = Draft(kind="redaction", name="mail", document={"detectors": ["email"]})
+    ledger.registry.put(ledger.project, rule, author="test")
+    ledger.insert(call(1))
+    time.sleep(REFRESH_S)  # rules act a second after they were made
+    post(writer, explanation="ask ann@example.com about it")
+    (found,) = listed(writer, "scores")
+    assert found["explanation"] == "ask [email] about it"
 
 
 def test_the_same_again_replaces(ledger: Ledger, writer: TestClient) -> None:
