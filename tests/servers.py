@@ -19,11 +19,18 @@ from urllib.parse import urlsplit
 Health = Callable[[], bool]
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody listens on now, another one each time."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:  # the system may name one again before its first user listens
+            _given.add(port)
+            return port
 
 
 def answers(url: str) -> Health:

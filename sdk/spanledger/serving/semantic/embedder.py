@@ -15,7 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol
 
-from .weights import EmbedderError, model
+from .weights import EmbedderError as EmbedderError
+from .weights import model
 
 LOCAL = "minilm-int8"
 """The embedder that ships with the extra ``cache``: all-MiniLM-L6-v2, int8, 384 dimensions, English."""
