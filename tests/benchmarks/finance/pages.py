@@ -54,7 +54,10 @@ def figures(rows: int) -> list[Figure]:
                 "a tag's value": sums(month, ["tag:cc"]),
                 "calls with a tag, by model": sums(month, ["model"], which=Ask(tag=["beta"])),
                 "team, days cut": sums(odd, ["team"]),
-                "team by 12 hours": sums(month, ["team"], step_s=43200),
+                # The longest that a page shows in steps of less than a day.
+                "team by 12 hours of 22 days": sums(
+                    weeks := Window(start, start + 22 * DAY), ["team"], step_s=weeks.step_s(points=45)
+                ),
                 "all": sums(month, []),
                 **others(client),
             }

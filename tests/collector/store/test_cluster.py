@@ -31,10 +31,11 @@ def test_every_table_is_either_spread_over_shards_or_whole_on_each_node() -> Non
 
 def test_a_view_reads_and_writes_the_tables_of_its_own_node() -> None:
     views = [made for made in STATEMENTS if "MATERIALIZED VIEW" in made]
-    assert len(views) == 17
+    assert len(views) == 18
     for view in views:
         assert re.search(
-            r" TO (cost_hour|cost_day|ledger_day|ledger_user_day|ledger_tags_day|events)_local\b", view
+            r" TO (cost_hour|cost_day|ledger_day|ledger_user_day|ledger_tags_day|vendor_usage|events)_local\b",
+            view,
         )
         assert re.search(
             r"FROM ((spans|repricings|gpu_costs|adjustments)_local AS \2|registry AS registry)\b", view

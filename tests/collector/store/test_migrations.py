@@ -92,6 +92,7 @@ def test_no_shipped_migration_was_edited() -> None:
             "0011_finance.sql": "29fd2736bcd5b8c5",
             "0012_ledger_axes.sql": "3c6ba6e2759e84e0",
             "0013_timeline.sql": "65d4d857c62f2c8e",
+            "0014_vendor_usage.sql": "13cf61310498b6e3",
         }
     )
 

@@ -17,8 +17,8 @@ from spanledger_collector.store.finance.dims import CATEGORY
 
 from .asking import Client, Row, ask, every, statement
 from .months import Month, counted, months
-from .spend import MODEL
-from .window import IN_SPANS, Window
+from .vendor_rows import vendor_rows
+from .window import Window
 
 GROUP = (
     "category", "organisation", "team", "feature", "customer_id", "key_id", "route", "model", "provider", "upstream",
@@ -27,6 +27,7 @@ GROUP = (
 Step = Literal["day", "month"]
 Values = tuple[str, ...]
 
+_ROLLED = frozenset({"model", "provider", "team", "key_id", "upstream", "service_tier"})
 _SETTINGS = {"max_result_rows": 5_000_000, "max_result_bytes": 2 << 30, "max_execution_time": 120}
 _START = {"day": "day", "month": "toStartOfMonth(day)"}
 _TOKENS_SUM = " + ".join(f"sum({name})" for name in USAGE)
@@ -57,7 +58,6 @@ _METERS: dict[str, tuple[tuple[str, ...], str]] = {
         "cost_other",
     ),
 }
-COSTS = tuple(cost for _, cost in _METERS.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,51 +163,31 @@ def meters(
     closed = [month for month in months(client, project) if month.first <= first < month.after]
     window = days_window(first, after)
     parameters: dict[str, object] = {"project": project, "team": team or "", **window.bound()}
-    known, changed = "", ""
     if closed:
         parameters["cutoff"] = closed[0].cutoff
-        known = "AND toDate(inserted_at, 'UTC') < {cutoff:Date}"
-        changed = "AND toDate(repricings.time, 'UTC') < {cutoff:Date}"
-    expressions = {"category": CATEGORY, "model": MODEL}
-    group = [f"{expressions.get(name, f'spans.{name}')} AS by_{name}" for name in by]
+    rows = vendor_rows(
+        client, project, window, known_before="cutoff" if closed else "", fits=set(by) <= _ROLLED
+    )
+    expressions = {"category": CATEGORY, "model": rows.model}
+    group = [f"{expressions.get(name, f'{rows.table}.{name}')} AS by_{name}" for name in by]
     sums: list[str] = []
-    repriced = has_repricings(client, project, window)
     for name, (tokens, cost) in _METERS.items():
-        sums.append(
-            " + ".join(f"sum(toInt64(ifNull(spans.{column}, 0)))" for column in tokens) + f" AS {name}_tokens"
-        )
-        value = f"if(fixed.found, fixed.{cost}, spans.{cost})" if repriced else f"spans.{cost}"
-        sums.append(f"sum(toDecimal128(ifNull({value}, 0), 12)) AS {name}_cost")
+        sums += [f"{rows.tokens(tokens)} AS {name}_tokens_", f"{rows.cost([cost])} AS {name}_cost_"]
     sql = statement(
-        f"SELECT {', '.join([*group, *sums])} FROM spans",  # noqa: S608
-        newest_prices(changed) if repriced else "",
-        "WHERE spans.project = {project:String} AND billable AND gpu_pool = '' AND cache NOT IN ('exact', 'semantic')",
-        f"AND {IN_SPANS.replace('start_time', 'spans.start_time')} {known}",
-        f"AND {'if(fixed.found, fixed.new_cost, cost_total)' if repriced else 'cost_total'} IS NOT NULL",
-        "AND spans.team = {team:String}" if team is not None else "",
+        f"SELECT {', '.join([*group, *sums])} FROM {rows.table} {rows.joined} WHERE",  # noqa: S608
+        every(
+            [
+                *rows.where,
+                rows.priced,
+                *([f"{rows.table}.team = {{team:String}}"] if team is not None else []),
+            ]
+        ),
         f"GROUP BY {', '.join(f'by_{name}' for name in by)}",
-    )  # fmt: skip
+    )
     return {
         tuple(str(row[f"by_{name}"]) for name in by): _split(row)
         for row in ask(client, sql, parameters, _SETTINGS)
     }
-
-
-def newest_prices(changed: str = "") -> str:
-    """The join that gives each span of the window its newest corrected price, as ``fixed``."""
-    newest = ", ".join(f"argMax(tuple({name}), repricings.time).1 AS {name}" for name in ("new_cost", *COSTS))
-    return (
-        f"LEFT ANY JOIN (SELECT trace_id, span_id, true AS found, {newest} FROM repricings"  # noqa: S608
-        " WHERE project = {project:String} AND start_time >= fromUnixTimestamp64Nano({start:Int64}, 'UTC')"
-        f" AND start_time < fromUnixTimestamp64Nano({{end:Int64}}, 'UTC') {changed} GROUP BY trace_id, span_id) AS fixed"
-        " ON spans.trace_id = fixed.trace_id AND spans.span_id = fixed.span_id"
-    )
-
-
-def has_repricings(client: Client, project: str, window: Window) -> bool:
-    """Whether any call of the window was repriced: the join that this needs costs."""
-    sql = f"SELECT 1 AS one FROM repricings WHERE project = {{project:String}} AND {IN_SPANS} LIMIT 1"  # noqa: S608
-    return bool(ask(client, sql, {"project": project, **window.bound()}))
 
 
 def changed_days(client: Client, project: str, since: date, first: date, after: date) -> list[date]:
@@ -227,5 +207,5 @@ def days_window(first: date, after: date) -> Window:
 
 
 def _split(row: Mapping[str, Any]) -> list[tuple[str, int, Decimal]]:
-    found = [(name, int(row[f"{name}_tokens"]), Decimal(row[f"{name}_cost"])) for name in _METERS]
+    found = [(name, int(row[f"{name}_tokens_"]), Decimal(row[f"{name}_cost_"])) for name in _METERS]
     return [entry for entry in found if entry[1] or entry[2]]

@@ -15,9 +15,8 @@ from spanledger_collector.finance.bills.cells import tier_of
 from spanledger_collector.finance.reconcile import HourUsage, OurUsage
 
 from .asking import Client, Row, ask, every, statement
-from .charges import has_repricings, newest_prices
-from .spend import MODEL
-from .window import IN_SPANS, Window
+from .vendor_rows import SLOT_MINUTES, VendorRows, vendor_rows
+from .window import Window
 
 Account = Literal["", "upstream", "key_id", "team"]
 
@@ -44,60 +43,44 @@ class OurSide:
         account: Account = "",
     ) -> None:
         """``providers``: as the calls name theirs; none for all. ``until`` is inclusive. A day more is read at both ends."""
-        self._client, self._account = client, account
+        self._client, self._project, self._account = client, project, account
         start = datetime(first.year, first.month, first.day, tzinfo=UTC) - timedelta(days=1)
         end = datetime(until.year, until.month, until.day, tzinfo=UTC) + timedelta(days=2)
         self._window = Window(int(start.timestamp()) * 10**9, int(end.timestamp()) * 10**9)
         self._bound: dict[str, object] = {"project": project, **self._window.bound()}
-        self._where = [
-            "spans.project = {project:String}",
-            "billable",
-            IN_SPANS.replace("start_time", "spans.start_time"),
-            "gpu_pool = ''",
-            "cache NOT IN ('exact', 'semantic')",
-        ]
+        self._providers = list(providers)
         if providers:
-            self._bound["providers"] = list(providers)
-            self._where.append("provider IN {providers:Array(String)}")
-        self._repriced = has_repricings(client, project, self._window)
+            self._bound["providers"] = self._providers
 
     def days(self, zone: tzinfo) -> list[OurUsage]:
         """Sums by days of a zone."""
-        account = f"spans.{self._account}" if self._account else "''"
-        total = self._value("new_cost", "cost_total")
-        sums = [f"countIf({total} IS NULL) AS unpriced_", "count() AS calls_"]
+        rows = self._rows(zone)
+        account = f"{rows.table}.{self._account}" if self._account else "''"
+        sums = [f"{rows.unpriced} AS unpriced_", f"{rows.calls} AS calls_"]
         for name, (tokens, costs) in _TYPES.items():
-            counted = " + ".join(f"toInt64(ifNull(spans.{column}, 0))" for column in tokens)
-            priced = " + ".join(
-                f"toDecimal128(ifNull({self._value(column, column)}, 0), 12)" for column in costs
-            )
-            sums.append(
-                f"sum({counted}) AS {name}_tokens, sum({priced}) AS {name}_cost, countIf({counted} > 0) AS {name}_calls"
-            )
+            sums += [
+                f"{rows.tokens(tokens)} AS {name}_tokens_",
+                f"{rows.cost(costs)} AS {name}_cost_",
+                f"{rows.calls_with(name, tokens)} AS {name}_calls_",
+            ]
         sql = statement(
-            f"SELECT {self._day(zone)} AS day_, {account} AS account_, {MODEL} AS model_, service_tier AS tier_,",
-            ", ".join(sums),
-            "FROM spans",
-            newest_prices() if self._repriced else "",
-            "WHERE",
-            every(self._where),
+            f"SELECT {_day(rows.time, zone)} AS day_, {account} AS account_, {rows.model} AS model_,",
+            f"service_tier AS tier_, {', '.join(sums)} FROM {rows.table} {rows.joined} WHERE",
+            every(self._where(rows)),
             "GROUP BY day_, account_, model_, tier_ ORDER BY day_, model_",
-        )  # fmt: skip
-        rows = ask(self._client, sql, self._bound | self._zone(zone), _LARGEST)
-        return [usage for row in rows for usage in _usage(row)]
+        )
+        answer = ask(self._client, sql, self._bound | _shift(zone), _LARGEST)
+        return [usage for row in answer for usage in _usage(row)]
 
     def hours(self) -> list[HourUsage]:
         """Sums by half hours."""
-        tokens = " + ".join(
-            f"toInt64(ifNull(spans.{column}, 0))" for columns, _ in _TYPES.values() for column in columns
-        )
-        cost = f"sum(toDecimal128(ifNull({self._value('new_cost', 'cost_total')}, 0), 12))"
+        rows = self._rows(UTC)
+        columns = [column for tokens, _ in _TYPES.values() for column in tokens]
         sql = statement(
-            "SELECT toUnixTimestamp(toStartOfInterval(spans.start_time, INTERVAL 30 MINUTE, 'UTC')) AS at,",
-            f"{MODEL} AS model_, sum({tokens}) AS tokens_, {cost} AS cost_ FROM spans",
-            newest_prices() if self._repriced else "",
-            "WHERE",
-            every(self._where),
+            f"SELECT toUnixTimestamp(toStartOfInterval({rows.time}, INTERVAL 30 MINUTE, 'UTC')) AS at,",
+            f"{rows.model} AS model_, {rows.tokens(columns)} AS tokens_,",
+            f"{rows.cost(['cost_total'], 'new_cost')} AS cost_ FROM {rows.table} {rows.joined} WHERE",
+            every(self._where(rows)),
             "GROUP BY at, model_",
         )
         return [
@@ -105,19 +88,29 @@ class OurSide:
             for row in ask(self._client, sql, self._bound, _LARGEST)
         ]  # fmt: skip
 
-    def _value(self, corrected: str, column: str) -> str:
-        return f"if(fixed.found, fixed.{corrected}, spans.{column})" if self._repriced else f"spans.{column}"
+    def _rows(self, zone: tzinfo) -> VendorRows:
+        fits = hasattr(zone, "key") or _offset(zone) % SLOT_MINUTES == 0
+        return vendor_rows(self._client, self._project, self._window, self._providers, fits=fits)
 
-    def _day(self, zone: tzinfo) -> str:
-        if hasattr(zone, "key"):
-            return "toDate(spans.start_time, {zone:String})"
-        return "toDate(addMinutes(spans.start_time, {shift:Int32}), 'UTC')"
+    def _where(self, rows: VendorRows) -> list[str]:
+        return [*rows.where, *(["provider IN {providers:Array(String)}"] if self._providers else [])]
 
-    def _zone(self, zone: tzinfo) -> dict[str, Any]:
-        if key := getattr(zone, "key", None):
-            return {"zone": key}
-        offset = datetime(2000, 1, 1, tzinfo=zone).utcoffset() or timedelta()
-        return {"shift": int(offset.total_seconds() // 60)}
+
+def _day(time: str, zone: tzinfo) -> str:
+    if hasattr(zone, "key"):
+        return f"toDate({time}, {{zone:String}})"
+    return f"toDate(addMinutes({time}, {{shift:Int32}}), 'UTC')"
+
+
+def _offset(zone: tzinfo) -> int:
+    """Minutes that a fixed zone is ahead of UTC."""
+    ahead = datetime(2000, 1, 1, tzinfo=zone).utcoffset() or timedelta()
+    return int(ahead.total_seconds() // 60)
+
+
+def _shift(zone: tzinfo) -> dict[str, Any]:
+    key = getattr(zone, "key", None)
+    return {"zone": key} if key else {"shift": _offset(zone)}
 
 
 def providers(client: Client, project: str, first: date, after: date) -> list[str]:
@@ -135,9 +128,9 @@ def _usage(row: Row) -> list[OurUsage]:
     found: list[OurUsage] = []
     for name in _TYPES:
         tokens, cost, calls = (
-            int(row[f"{name}_tokens"]),
-            Decimal(row[f"{name}_cost"]),
-            int(row[f"{name}_calls"]),
+            int(row[f"{name}_tokens_"]),
+            Decimal(row[f"{name}_cost_"]),
+            int(row[f"{name}_calls_"]),
         )
         if tokens or cost:
             found.append(
