@@ -15,6 +15,7 @@ from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.finance import adjustments, invoices
 from spanledger_collector.store.finance.adjustments import Adjustment
 from spanledger_collector.store.finance.invoices import Import
+from spanledger_collector.store.reads import finance_documents
 from spanledger_collector.store.reads.usage import OurSide
 from spanledger_collector.store.registry.errors import NotFoundError
 from spanledger_collector.store.registry.registry import Registry
@@ -98,7 +99,12 @@ def compare(client: Client, project: str, of: Source, month: date) -> Compared |
         return None
     ours = OurSide(client, project, of.providers, since, until, of.account_is)
     decimals = max((entry.decimals for entry in imports if entry.amounts), default=9)
-    report = reconcile(lines, ours, of, decimals=decimals, since=since, until=until)
+    known = set(finance_documents.currencies(client, project))
+    dated = {
+        currency: finance_documents.rates(client, project, currency)
+        for currency in {line.currency for line in lines} & known
+    }
+    report = reconcile(lines, ours, of, decimals=decimals, since=since, until=until, dated=dated)
     booked = adjustments.stored(client, project, first, last + timedelta(days=1))
     accepted = frozenset(
         str(json.loads(row["evidence"]).get("finding", "")) for row in booked if row["kind"] == "reconciliation" and row["evidence"]

@@ -178,3 +178,17 @@ def test_both_totals_are_the_sums_of_their_parts(
     parts = totals.theirs_only - totals.ours_only + totals.explained + totals.unexplained + totals.rounding
     assert totals.theirs - totals.ours == parts
     assert 0 <= totals.share(totals.matched) <= 1
+
+
+def test_another_currency_is_converted_by_the_rate_of_each_day() -> None:
+    dated = {"EUR": [(DAY, Decimal("0.8")), (DAY + timedelta(days=1), Decimal("0.5"))]}
+    usage = [mine(), mine(day=DAY + timedelta(days=1))]
+    lines = [
+        replace(theirs(day=use.day), currency="EUR", amount=use.cost * rate)
+        for use, (_, rate) in zip(usage, dated["EUR"], strict=True)
+    ]
+    credit = BillLine(line=3, day=lines[1].day, kind="credit", amount=Decimal("-1"), currency="EUR")
+    report = reconcile([*lines, credit], Ledger(*usage), Source(), dated=dated)
+    assert [cell.verdict for cell in report.cells] == ["matched", "matched"]
+    assert ("currency", "EUR at 1.625000 USD (given)") in causes(report)
+    assert [found.amount for found in report.findings if found.cause == "credit"] == [Decimal(-2)]

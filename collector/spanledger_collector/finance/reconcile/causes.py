@@ -24,7 +24,7 @@ CAUSES: Mapping[str, tuple[str, str]] = {
     "missing_day": ("A day missing from the bill", "Export the day again: vendors report it late."),
     "missing_day_ours": ("A day missing from our ledger", "Nothing arrived on that day: look for an outage of the collector or the SDK."),
     "rounding": ("Rounding", "The bill rounds its lines."),
-    "currency": ("Another currency", "Write the rate of the day as rates of the invoice source."),
+    "currency": ("Another currency", "Write its rates by day as a document of kind currency, or as rates of the invoice source."),
     "model_alias": ("Another name of the model", "Name it in models of the invoice source."),
     "credit": ("Credit or refund", "Money given back: accept it as an adjustment."),
     "tax": ("Tax", "Not a cost of calls: accept it as an adjustment, or leave it out of the file."),

@@ -26,10 +26,17 @@ class Converted:
     """Currencies whose rate nobody gave and which was found by comparing with our own figures."""
 
 
+Dated = Mapping[str, Sequence[tuple[date, Decimal]]]
+"""By currency: units for one US dollar, each from a day on, ascending; before the first day its rate holds too."""
+
+
 def to_usd(
-    lines: Sequence[BillLine], rates: Mapping[str, Decimal], ours: Mapping[tuple[date, str], Decimal]
+    lines: Sequence[BillLine],
+    rates: Mapping[str, Decimal],
+    ours: Mapping[tuple[date, str], Decimal],
+    dated: Dated | None = None,
 ) -> Converted:
-    """Convert by the given rates (USD for one unit), or by what makes most days and models equal to ``ours``.
+    """Convert by the bill's own rates (USD for one unit), by dated ones, or by what makes most of it equal to ``ours``.
 
     Amounts of a currency that has no rate and cannot be compared stay as they are.
     """
@@ -40,7 +47,13 @@ def to_usd(
         if currency in rates:
             used[currency] = rates[currency]
             continue
-        found = _implied([line for line in lines if line.currency == currency], ours)
+        mine = [line for line in lines if line.currency == currency]
+        if per_usd := (dated or {}).get(currency):
+            given = {day: 1 / _at(per_usd, day) for day in {line.day for line in mine}}
+            by_day |= {(currency, day): rate for day, rate in given.items()}
+            used[currency] = Decimal(median(given.values()))
+            continue
+        found = _implied(mine, ours)
         if found:
             implied.add(currency)
             by_day |= {(currency, day): rate for day, rate in found.items()}
@@ -52,6 +65,10 @@ def to_usd(
         for line in lines
     ]
     return Converted(tuple(converted), used, frozenset(implied))
+
+
+def _at(per_usd: Sequence[tuple[date, Decimal]], day: date) -> Decimal:
+    return next((rate for since, rate in reversed(per_usd) if since <= day), per_usd[0][1])
 
 
 def _implied(lines: Sequence[BillLine], ours: Mapping[tuple[date, str], Decimal]) -> Mapping[date, Decimal]:

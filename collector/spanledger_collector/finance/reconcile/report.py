@@ -14,7 +14,7 @@ from spanledger_collector.finance.bills import BillLine, Source
 from . import names, zones
 from .causes import CAUSES, Tolerance, amount
 from .cells import ZERO, Grain, Pairing, grain_of, pairings
-from .currency import Converted, to_usd
+from .currency import Converted, Dated, to_usd
 from .findings import Cell, Finding, Verdict, cell_of, findings_of, other_findings
 from .judge import REPORTED, Context, Judged, judge, untracked_keys
 from .ours import Ours, OurUsage
@@ -83,11 +83,13 @@ def reconcile(
     decimals: int = 9,
     since: date | None = None,
     until: date | None = None,
+    dated: Dated | None = None,
 ) -> Report:
     """Compare a bill with our ledger.
 
     ``decimals`` are those of the bill's amounts. ``since`` and ``until`` (inclusive) are the vendor's days to compare;
-    by default those that the bill has. Raises ValueError for a bill without lines.
+    by default those that the bill has. ``dated`` are rates for currencies that the source gives none for. Raises
+    ValueError for a bill without lines.
     """
     if not lines:
         raise ValueError("a bill without lines cannot be compared")
@@ -99,10 +101,11 @@ def reconcile(
     renamed = [replace(line, model=paired.get(line.model, (line.model, False))[0]) for line in usage]
     zone = _shifted(renamed, ours, source.zone)
     mine = declared if zone is None else _within(ours.days(zone), first, last)
-    converted = to_usd(renamed, source.rates, _cost_by(mine))
+    converted = to_usd(renamed, source.rates, _cost_by(mine), dated)
     judged, grain = _judged(converted, mine, source, decimals)
     rest = [line for line in kept if line.kind != "usage"]
-    others = to_usd(rest, {**source.rates, **converted.rates}, {}).lines
+    implied = {currency: converted.rates[currency] for currency in converted.implied}
+    others = to_usd(rest, {**source.rates, **implied}, {}, dated).lines
     cells = tuple(cell_of(found) for found in judged)
     found = [
         *findings_of(judged, rounded=decimals <= _COARSE),
