@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 
-from spanledger_collector.store.reads.spend import Spend
+from spanledger_collector.store.reads.ledger import Cost
 from spanledger_collector.store.reads.window import Window
 
 from .colours import OTHERS
@@ -15,7 +15,7 @@ UNNAMED = "(none)"
 """How an empty value is shown; it stays empty in addresses."""
 
 
-def top(rows: Sequence[Spend], window: Window, step_s: int, keep: int = 7) -> dict[str, list[float]]:
+def top(rows: Sequence[Cost], window: Window, step_s: int, keep: int = 7) -> dict[str, list[float]]:
     """Cost in USD by name over every bucket of the window: the ``keep`` dearest names, then all others together."""
     cost: dict[str, Decimal] = defaultdict(Decimal)
     for row in rows:

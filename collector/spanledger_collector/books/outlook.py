@@ -123,14 +123,14 @@ def odd_days(client: Client, project: str, day: date, count: int = 14) -> list[A
 
 
 def _daily(client: Client, project: str, first: date, after: date, which: Ask) -> dict[date, Decimal]:
-    sums = ledger.sums(client, project, days_window(first, after), step_s=_DAY_S, which=which)
+    sums = ledger.costs(client, project, days_window(first, after), step_s=_DAY_S, which=which)
     return {_day(entry.bucket): entry.cost for entry in sums}
 
 
 def _by(client: Client, project: str, first: date, day: date, name: str) -> dict[str, dict[date, Decimal]]:
     found: dict[str, dict[date, Decimal]] = defaultdict(dict)
     window = days_window(first, day + timedelta(days=1))
-    for entry in ledger.sums(client, project, window, [name], step_s=_DAY_S):
+    for entry in ledger.costs(client, project, window, [name], step_s=_DAY_S):
         found[entry.group[0]][_day(entry.bucket)] = entry.cost
     return found
 

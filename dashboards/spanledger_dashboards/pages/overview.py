@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dash.development.base_component import Component
 
 from spanledger_collector.store.reads import events as audit
-from spanledger_collector.store.reads import overview, spend
+from spanledger_collector.store.reads import ledger, overview
 from spanledger_collector.store.reads.events import EventRow
 from spanledger_collector.store.reads.overview import Measures, ScorePoint
 from spanledger_dashboards import colours as palette
@@ -39,7 +39,7 @@ async def render(view: View) -> Component:
             read(view, overview.series, view.window, step),
         ),
         gather(
-            read(view, spend.spend, view.window, ["model"], step_s=step),
+            read(view, ledger.costs, view.window, ["model"], step_s=step),
             read(view, overview.score_series, view.window, view.window.step_s(points=24)),
             read(view, audit.events, view.window, limit=200),
         ),

@@ -14,7 +14,8 @@ from dash.development.base_component import Component
 from spanledger_collector.books import outlook
 from spanledger_collector.finance.anomaly import Anomaly
 from spanledger_collector.finance.forecast import Forecast
-from spanledger_collector.store.reads import spend
+from spanledger_collector.store.reads import ledger, spend
+from spanledger_collector.store.reads.ledger import Ask, Cost
 from spanledger_collector.store.reads.spend import OVER_SPANS, Spend
 from spanledger_dashboards import colours as palette
 from spanledger_dashboards.figures.frame import Figure, money_unit
@@ -77,7 +78,7 @@ async def render(view: View) -> Component:
         read(view, outlook.month_ahead, now), read(view, outlook.odd_days, now.date() - timedelta(days=1))
     )
     series, groups, crossed, before, tint = await gather(
-        read(view, spend.spend, view.window, [by], step_s=step, only=only),
+        read(view, ledger.costs, view.window, [by], step_s=step, which=Ask(only=only)),
         read(view, spend.spend, view.window, [by], only=only),
         read(view, spend.spend, view.window, [by, then], only=only),
         read(view, spend.spend, view.window.before(), [by], only=only),
@@ -199,7 +200,7 @@ def _sum(groups: Sequence[Spend]) -> Decimal:
     return sum((group.cost for group in groups), start=Decimal(0))
 
 
-def _figure(view: View, series: Sequence[Spend], by: str, tint: palette.Colours, step: int) -> Figure:
+def _figure(view: View, series: Sequence[Cost], by: str, tint: palette.Colours, step: int) -> Figure:
     groups = top(series, view.window, step)
     buckets = list(view.window.buckets(step))
     sums = [sum(values) for values in zip(*groups.values(), strict=True)]

@@ -18,7 +18,7 @@ from typing import Any
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.client import connect, connect_reader
 from spanledger_collector.store.migrations import migrate
-from spanledger_collector.store.reads import calls, overview, people, spend, traces
+from spanledger_collector.store.reads import calls, ledger, overview, people, spend, traces
 from spanledger_collector.store.reads.window import DAY, Window
 from spanledger_collector.store.settings import StoreSettings
 from tests.benchmarks.process import cpu_s
@@ -86,8 +86,8 @@ def measure(engine: Asked, rows: int) -> list[Figure]:
     every = calls.CallFilter()
     engine.settle()
 
-    def cost_by_team_and_day() -> list[spend.Spend]:
-        return spend.spend(big, PROJECT, window, ["team"], step_s=86400)
+    def cost_by_team_and_day() -> list[ledger.Cost]:
+        return ledger.costs(big, PROJECT, window, ["team"], step_s=86400)
 
     def listed(client: Client, which: calls.CallFilter) -> Callable[[], Any]:
         return lambda: calls.calls(client, PROJECT, window, which)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from spanledger.records import USAGE
 
@@ -111,6 +111,14 @@ class Sum:
         )
 
 
+class Cost(NamedTuple):
+    """What one group cost in one bucket, as ``Sum`` has both; for charts, which need no more."""
+
+    group: tuple[str, ...]
+    bucket: int | None
+    cost: Decimal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """Which rows: ``only`` keeps those whose dimension has that value, ``tag`` those that carry all of these tags.
@@ -145,7 +153,39 @@ def sums(
     ``rates`` are units of another currency for one US dollar from a day on, ascending: each row is converted by the
     rate of its own day (before the first: by the first). Raises KeyError for an unknown dimension.
     """
-    which = which or Ask()
+    rows = _asked(client, project, window, by, step_s, which or Ask(), rates, _COUNTS, _MONEY)
+    found = [_sum(row, len(by), step_s is not None) for row in rows]
+    return found if by or step_s is not None else [entry for entry in found if entry != Sum()]
+
+
+def costs(
+    client: Client,
+    project: str,
+    window: Window,
+    by: Sequence[str] = (),
+    *,
+    step_s: int | None = None,
+    which: Ask | None = None,
+    rates: Sequence[tuple[date, Decimal]] = (),
+) -> list[Cost]:
+    """The costs of ``sums`` alone, in its order, at a third of the engine's work."""
+    rows = _asked(client, project, window, by, step_s, which or Ask(), rates, (), ("cost",))
+    at, bucketed = len(by), step_s is not None
+    return [Cost(tuple(map(str, row[:at])), int(row[at]) if bucketed else None, row[-1]) for row in rows]
+
+
+def _asked(
+    client: Client,
+    project: str,
+    window: Window,
+    by: Sequence[str],
+    step_s: int | None,
+    which: Ask,
+    rates: Sequence[tuple[date, Decimal]],
+    counts: Sequence[str],
+    money: Sequence[str],
+) -> Sequence[Sequence[Any]]:
+    """Rows of dimensions, bucket where there is one, counts and money, which holds the cost; dearest first."""
     closed = months(client, project) if which.as_closed and which.known_before is None else []
     table = source_of(window, by, step_s, which)
     lean = table != "ledger"
@@ -155,8 +195,8 @@ def sums(
         parameters["step"] = step_s
         groups.append(_BUCKET.format(time="toDateTime(day, 'UTC')" if lean else "time"))
     where = [*_within(lean), *_conditions(which, closed, parameters)]
-    measures = [f"ifNull(sum({name}), 0) AS {name}_" for name in _COUNTS]
-    measures += [f"ifNull(sum({_converted(name, rates, parameters)}), 0) AS {name}_" for name in _MONEY]
+    measures = [f"ifNull(sum({name}), 0) AS {name}_" for name in counts]
+    measures += [f"ifNull(sum({_converted(name, rates, parameters)}), 0) AS {name}_" for name in money]
     names = [group.rsplit(" AS ", 1)[1] for group in groups]
     sql = statement(
         f"SELECT {', '.join([*groups, *measures])} FROM {table} WHERE",  # noqa: S608
@@ -164,9 +204,7 @@ def sums(
         f"GROUP BY {', '.join(names)}" if names else "",
         f"ORDER BY {', '.join(['cost_ DESC', *names])} LIMIT {LARGEST}",
     )
-    rows = client.query(sql, parameters=parameters).result_rows  # no dicts: there may be fifty thousand
-    found = [_sum(row, len(by), step_s is not None) for row in rows]
-    return found if by or step_s is not None else [entry for entry in found if entry != Sum()]
+    return client.query(sql, parameters=parameters).result_rows  # no dicts: there may be fifty thousand
 
 
 def source_of(window: Window, by: Sequence[str], step_s: int | None, which: Ask) -> str:
