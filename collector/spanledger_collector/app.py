@@ -16,6 +16,7 @@ from clickhouse_connect.driver.exceptions import Error as EngineError
 from fastapi import FastAPI, Response
 
 from .api.app import build
+from .api.bill_rows import BillRows
 from .ingest.grpc import OtlpGrpc
 from .ingest.http import OtlpHttp
 from .ingest.lease import RedisLease
@@ -80,6 +81,8 @@ class Collector:
             settings.redis_url, socket_timeout=1, socket_connect_timeout=1
         )
         self.registry = Registry(self._client, RedisAnnouncer(broker))
+        self._bills = prometheus_client.CollectorRegistry()
+        self._bills.register(BillRows(self._reader))
         self._kept = KeptAnswers(broker)
         self.keys = KeyDirectory(self.registry, settings.bootstrap_key, settings.folder / "keys.json")
         prices = PriceBook(self.registry)
@@ -159,6 +162,7 @@ class Collector:
         oldest = self.spool.oldest_received_at
         self.metrics.spool_age.set(0 if oldest is None else max(0, time.time_ns() - oldest) / 1e9)
         content = prometheus_client.generate_latest(self.metrics.registry)
+        content += prometheus_client.generate_latest(self._bills)
         content += prometheus_client.generate_latest()
         return Response(content, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 

@@ -86,3 +86,17 @@ def test_forecasts_of_the_project_and_its_budgets_are_kept_for_pages(store: Stor
     assert shown[""].forecast.method == "model"
     later = outlook.current(store.client, "p", NOW + timedelta(days=20))
     assert later[""].forecast.method == "days"
+
+
+def test_a_budget_is_forecast_over_the_kinds_of_spend_that_it_covers(store: Store) -> None:
+    rows = [spend(at, timedelta(days=at), 10) for at in range(10)]
+    insert(store.client, *rows, *(spend(100 + at, timedelta(days=at), 2, purpose="eval") for at in range(10)))
+    for name, covers in (("all", []), ("judging", ["evaluation"])):
+        draft = Draft(kind="budget", name=name, document={"amount": "250", "covers": covers})
+        Registry(store.client).put("p", draft, author="t")
+
+    told = {entry.subject: entry.forecast for entry in outlook.refresh(store.client, "p", NOW, model=False)}
+
+    assert told["budget:judging"].spent == 20
+    assert told["budget:all"].spent == told[""].spent == 120
+    assert told["budget:judging"].at_end == pytest.approx(2 / 12 * (told["budget:all"].at_end or 0), rel=0.01)

@@ -21,6 +21,7 @@ from spanledger_collector.store.finance.adjustments import Adjustment
 from spanledger_collector.store.finance.invoices import Import
 
 from .asking import Reader, Store
+from .bill_rows import REFUSED
 from .callers import Caller, caller_with
 from .lines import Usd
 from .months import MonthName, month_of
@@ -153,6 +154,7 @@ def _imported(client: Client, caller: Caller, source: str, data: bytes, file: st
     try:
         return _import(books.import_file(client, caller.project, of, data, file=file, author=author, now=now))
     except BillError as wrong:
+        REFUSED.inc()
         raise Refusal(422, str(wrong)) from None
 
 

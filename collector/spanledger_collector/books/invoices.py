@@ -66,8 +66,7 @@ def import_file(
     """
     bill = read_bill(data, of)
     noted = invoices.import_of(bill, data, project=project, source=of.name, file=file, author=author, now=now)
-    invoices.write_import(client, noted, of.provider, bill.lines)
-    return noted
+    return invoices.write_import(client, noted, of.provider, bill.lines)
 
 
 def withdraw(client: Client, project: str, import_id: str, *, author: str, now: datetime) -> Import:

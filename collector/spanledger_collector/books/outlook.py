@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -28,11 +28,12 @@ _ENDLESS = timedelta(days=365)  # a budget without end is looked at so far ahead
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a forecast is about: the project's month, or a budget's period."""
+    """What a forecast is about: the project's month, or a budget's period; ``covers`` as budgets have it."""
 
     name: str
     period: str = "month"
     scope: Mapping[str, str] | None = None
+    covers: Sequence[str] = ()
     amount: Decimal | None = None
 
 
@@ -48,6 +49,7 @@ def subjects(client: Client, project: str) -> list[Subject]:
                     name=f"budget:{version.name}",
                     period=str(document.get("period", "month")),
                     scope=scope,
+                    covers=document.get("covers", ()),
                     amount=Decimal(str(document["amount"])),
                 )
             )
@@ -58,12 +60,11 @@ def foresee(client: Client, project: str, subject: Subject, now: datetime, *, mo
     """Forecast one subject from the ledger. ``model`` false keeps statsmodels out."""
     start, end = period_of(subject.period, now)
     today = now.astimezone(UTC).date()
-    which = Ask(only=subject.scope or None)
     since = max(start.date(), today - timedelta(days=4000))
-    spent = ledger.sums(client, project, days_window(since, today + timedelta(days=1)), which=which)
-    days = _daily(client, project, today - timedelta(days=LONGEST), today, which)
+    spent = _daily(client, project, since, today + timedelta(days=1), subject.scope, subject.covers)
+    days = _daily(client, project, today - timedelta(days=LONGEST), today, subject.scope, subject.covers)
     history = [days.get(today - timedelta(days=back), Decimal(0)) for back in range(LONGEST, 0, -1)]
-    total = sum((entry.cost for entry in spent), Decimal(0))
+    total = sum(spent.values(), Decimal(0))
     told = forecast(total, history, now, end or now + _ENDLESS, model=model)
     return Told(
         subject=subject.name, time=now, period_start=start.date(), forecast=told, amount=subject.amount
@@ -102,7 +103,7 @@ def _fresh(client: Client, project: str, subject: Subject, kept: Mapping[str, To
 def odd_day(client: Client, project: str, day: date) -> Anomaly | None:
     """Whether a whole day's spend was out of habit, and which dimension moved it."""
     first = day - timedelta(days=WEEKS * 7)
-    total = _daily(client, project, first, day + timedelta(days=1), Ask())
+    total = _daily(client, project, first, day + timedelta(days=1))
     if min(total, default=day) > day - timedelta(days=FEWEST) or judge(total, {}, day) is None:
         return None
     by = {name: _by(client, project, first, day, name) for name in DIMENSIONS}
@@ -112,7 +113,7 @@ def odd_day(client: Client, project: str, day: date) -> Anomaly | None:
 def odd_days(client: Client, project: str, day: date, count: int = 14) -> list[Anomaly]:
     """The odd ones of the latest whole days up to ``day``, newest first."""
     first = day - timedelta(days=WEEKS * 7 + count)
-    total = _daily(client, project, first, day + timedelta(days=1), Ask())
+    total = _daily(client, project, first, day + timedelta(days=1))
     candidates = [day - timedelta(days=back) for back in range(count)]
     odd = [
         at
@@ -122,9 +123,20 @@ def odd_days(client: Client, project: str, day: date, count: int = 14) -> list[A
     return [found for at in odd if (found := odd_day(client, project, at))]
 
 
-def _daily(client: Client, project: str, first: date, after: date, which: Ask) -> dict[date, Decimal]:
-    sums = ledger.costs(client, project, days_window(first, after), step_s=_DAY_S, which=which)
-    return {_day(entry.bucket): entry.cost for entry in sums}
+def _daily(
+    client: Client,
+    project: str,
+    first: date,
+    after: date,
+    scope: Mapping[str, str] | None = None,
+    covers: Sequence[str] = (),
+) -> dict[date, Decimal]:
+    found: dict[date, Decimal] = defaultdict(Decimal)
+    by, which = ["category"] if covers else [], Ask(only=scope or None)
+    for entry in ledger.costs(client, project, days_window(first, after), by, step_s=_DAY_S, which=which):
+        if not covers or entry.group[0] in covers:
+            found[_day(entry.bucket)] += entry.cost
+    return found
 
 
 def _by(client: Client, project: str, first: date, day: date, name: str) -> dict[str, dict[date, Decimal]]:

@@ -224,7 +224,8 @@ def _imports(view: View, imported: Sequence[Import]) -> Component:
             entry.time.astimezone(UTC).strftime("%d %b %Y %H:%M"), line(entry.file or entry.import_id, 60), entry.format,
             f"{entry.first_day:%d %b} to {entry.last_day:%d %b %Y}", count(entry.lines),
             ", ".join(f"{amount:,.2f} {code}" for code, amount in entry.amounts.items()) or "tokens only",
-            line("; ".join(entry.warnings), 160), line(entry.author, 40),
+            "; ".join(f"{count(rows)} {line(reason, 60)}" for reason, rows in entry.left_out.items()),
+            line("; ".join(entry.warnings), 400), line(entry.author, 40),
             badge("withdrawn", "grey") if entry.withdrawn else acting.button(view, "withdraw_import", "Withdraw", {"import_id": entry.import_id}),
         ]
         for entry in imported[:20]
@@ -236,6 +237,7 @@ def _imports(view: View, imported: Sequence[Import]) -> Component:
         C("Days"),
         C("Lines", number=True),
         C("Amount", number=True),
+        C("Rows left out"),
         C("Warnings"),
         C("By"),
         C(""),

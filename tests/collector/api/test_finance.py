@@ -10,8 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY, CollectorRegistry
 from starlette.testclient import TestClient
 
+from spanledger_collector.api.bill_rows import BillRows
 from spanledger_collector.api.commands import focus, forecast, invoice, month
 from spanledger_collector.store.finance.months import Closing, write_closing
 from spanledger_collector.store.registry.plan import Draft
@@ -109,6 +111,40 @@ def test_a_bill_that_cannot_be_read_says_where(ledger: Ledger) -> None:
     assert client.get(f"/api/finance/reconciliation?source=openai&month={MAY}").status_code == 404
     assert client.get("/api/finance/reconciliation?source=openai&month=2026-13").status_code == 422
     assert send(ledger.client("read"), bill((0, 1, 1))).status_code == 403
+
+
+def test_what_a_later_file_no_longer_tells_is_said(ledger: Ledger) -> None:
+    client = ledger.client("read", "admin")
+    earlier = send(client, bill((0, 1, 1000), (1, 2, 2000), (4, 8, 1))).json()
+
+    later = send(client, bill((0, 1.5, 1000), (2, 1, 1))).json()
+
+    assert earlier["warnings"] == []
+    (warning,) = later["warnings"]
+    assert warning.startswith("1 lines (2.00 USD) of the same days stand in 'may.json' and not here")
+    client.delete(f"/api/finance/invoices/{earlier['import_id']}")
+    assert send(client, bill((0, 1.6, 1000), (2, 1, 1))).json()["warnings"] == []
+
+
+def test_rows_of_bills_are_counted_by_what_became_of_them(ledger: Ledger) -> None:
+    client = ledger.client("read", "admin")
+    head = b"BilledCost,ChargePeriodStart,ChargeCategory,BillingCurrency,ServiceName,SkuMeter\n"
+    ai = b"1.5,2026-05-04T00:00:00Z,Usage,USD,Amazon Bedrock,Claude input tokens\n"
+    disk = b"9,2026-05-04T00:00:00Z,Usage,USD,Disks,Storage\n" * 2
+    assert send(client, head + ai + disk).status_code == 201
+    gone = send(client, head + ai * 3).json()["import_id"]
+    client.delete(f"/api/finance/invoices/{gone}")
+    before = REGISTRY.get_sample_value("spanledger_finance_refused_files_total") or 0
+
+    send(client, b"usage_date_utc,cost_usd\n2026-05-04,x\n")
+
+    assert REGISTRY.get_sample_value("spanledger_finance_refused_files_total") == before + 1
+    registry = CollectorRegistry()
+    registry.register(BillRows(ledger.store.client))
+    labels = {"project": ledger.project, "source": "openai"}
+    for outcome, rows in (("taken", 1), ("another service", 2)):
+        found = registry.get_sample_value("spanledger_finance_bill_rows", {**labels, "outcome": outcome})
+        assert found == rows, outcome
 
 
 def test_a_withdrawn_import_no_longer_counts(ledger: Ledger) -> None:

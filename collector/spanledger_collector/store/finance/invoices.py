@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -73,13 +73,18 @@ def import_of(
     )
 
 
-def write_import(client: Client, noted: Import, provider: str, lines: Sequence[BillLine]) -> None:
-    """Write the lines, then the note of the import; doing it again replaces both."""
+def write_import(client: Client, noted: Import, provider: str, lines: Sequence[BillLine]) -> Import:
+    """Write the lines, then the note of the import, which is returned; doing it again replaces both.
+
+    What an earlier file of the same format told of these days and this one does not, still counts: a warning says so.
+    """
     rows = [_line_row(noted, provider, line, identity) for line, identity in _identified(noted.format, lines)]
     if rows:
         names = list(rows[0])
         client.insert("invoice_lines", [list(row.values()) for row in rows], column_names=names)
+    noted = replace(noted, warnings=(*noted.warnings, *_gone(client, noted)))
     write_note(client, noted)
+    return noted
 
 
 def write_note(client: Client, noted: Import) -> None:
@@ -89,6 +94,51 @@ def write_note(client: Client, noted: Import) -> None:
     row["left_out"] = json.dumps(noted.left_out)
     row["warnings"] = list(noted.warnings)
     client.insert("invoice_imports", [list(row.values())], column_names=list(row))
+
+
+def _gone(client: Client, noted: Import) -> list[str]:
+    """Warnings of lines that this import, already written, did not replace."""
+    sql = statement(
+        "SELECT import_id, any(file) AS file, count() AS lines, sum(ifNull(amount, 0)) AS amount, currency"
+        " FROM invoice_lines FINAL WHERE project = {project:String} AND source = {source:String}"
+        " AND day >= {first:Date} AND day <= {last:Date} AND import_id IN (SELECT import_id FROM invoice_imports FINAL"
+        " WHERE project = {project:String} AND source = {source:String} AND format = {format:String} AND NOT withdrawn"
+        " AND import_id != {import:String})"
+        " GROUP BY import_id, currency ORDER BY import_id, currency LIMIT 20"
+    )
+    asked = {
+        "project": noted.project,
+        "source": noted.source,
+        "format": noted.format,
+        "import": noted.import_id,
+        "first": noted.first_day,
+        "last": noted.last_day,
+    }
+    return [
+        f"{row['lines']} lines ({row['amount']:,.2f} {row['currency']}) of the same days stand in {row['file'] or row['import_id']!r}"
+        " and not here; they still count: withdraw that import if this file replaces it"
+        for row in ask(client, sql, asked)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How many rows of a source's files were taken, or left out for a reason."""
+
+    project: str
+    source: str
+    outcome: str
+    rows: int
+
+
+def rows_by_outcome(client: Client) -> list[Rows]:
+    """Rows of every project's files that count: ``taken``, or the reason why not."""
+    sql = statement(
+        "SELECT project, source, told.1 AS outcome, sum(told.2) AS rows FROM invoice_imports FINAL ARRAY JOIN"
+        " arrayConcat([('taken', toUInt64(lines))], JSONExtractKeysAndValues(left_out, 'UInt64')) AS told"
+        " WHERE NOT withdrawn GROUP BY project, source, outcome ORDER BY project, source, outcome LIMIT 10000"
+    )
+    return [Rows(**row) for row in ask(client, sql, {})]
 
 
 def imports(client: Client, project: str, source: str = "") -> list[Import]:

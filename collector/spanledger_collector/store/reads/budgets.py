@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from .asking import Client
 from .evaluation import spend
-from .ledger import Ask, sums
+from .ledger import Ask, costs
 from .window import DAY, Window
 
 FIELDS = ("organisation", "team", "key_id", "user_id", "route", "feature", "model", "upstream")
@@ -32,6 +32,6 @@ def budget_spend(
     windows.append(Window(max(since, today) if windows else since, now + 1))
     total = Decimal(0)
     for window in windows:
-        rows = sums(client, project, window, ["category"], which=Ask(only=dict(scope), as_closed=False))
+        rows = costs(client, project, window, ["category"], which=Ask(only=dict(scope), as_closed=False))
         total += sum((row.cost for row in rows if not covers or row.group[0] in covers), Decimal(0))
     return total
