@@ -21,12 +21,14 @@ _NOUNS = {
     "distance": "distance", "height": "height", "weight": "weight", "age": "age", "duration": "duration",
     "width": "width", "size": "size", "frequency": "frequency", "depth": "depth", "speed": "speed",
     "temperature": "temperature", "price": "price", "cost": "price", "number": "count", "amount": "amount",
-    "quantity": "amount", "length": "duration", "worth": "price", "value": "price",
+    "quantity": "amount", "length": "duration", "worth": "price", "value": "price", "travel": "speed", "move": "speed",
 }  # fmt: skip
 _TIMES = words.of("date deadline birthday day hour year month week schedule timing time century decade")
 _PLACES = words.of("location place address whereabouts spot venue")
 _REASONS = words.of("reason cause explanation")
-_MANNERS = words.of("way step steps method procedure instruction instructions process approach tutorial")
+_MANNERS = words.of(
+    "way step steps method procedure instruction instructions process approach tutorial formula treatment cure remedy"
+)
 # A thing that is a quantity itself: "how high is the limit" is "what is the limit".
 _QUANTITIES = words.of(
     "limit rate gdp price cost salary fee population allowance tax interest charge revenue "
@@ -43,10 +45,14 @@ _YES_NO = re.compile(
 )
 _POSSIBLE = re.compile(r"\bis (it|there) (possible|allowed|permitted|ok|okay|legal|any way|a way)\b")
 _HAVE_TO = re.compile(
-    r"\b(must|have to|has to|need to|needs to|required|obliged|mandatory|compulsory|obligatory)\b"
+    r"\b(must|have to|has to|needs?|required?|obliged|mandatory|compulsory|obligatory|necessary)\b"
 )
 _MAY = re.compile(r"\b(can|could|may|possible|allowed|able|permitted)\b")
+_DETECT = re.compile(
+    r"\bhow (do|does|can|could|to|would|should|will)\b.*\b(know|tell|detect|recogni[sz]e|notice) (if|whether|that)\b"
+)
 _PAST = re.compile(r"\b(was|were|did|used to)\b")
+_PERFECT = re.compile(r"^(has|have) (?!to\b)")
 _PRESENT = re.compile(r"\b(is|are|do|does|am)\b")
 _FUTURE = re.compile(r"\b(will|going to|gonna)\b")
 _PERSONS = {
@@ -59,7 +65,7 @@ _OWNERS = words.of("my our mine your yours his her hers their theirs")
 
 @dataclass(slots=True)
 class Asked:
-    """What is wanted. ``form``: ``yes_no``, ``manner``, ``what`` or empty; ``wants`` more closely."""
+    """What is wanted. ``form``: ``yes_no``, ``manner``, ``state`` ("how is"), ``what`` or empty; ``wants`` more closely."""
 
     form: str = ""
     wants: frozenset[str] = frozenset()
@@ -68,7 +74,10 @@ class Asked:
     tense: str = ""
     obliges: bool = False
     subject: str = ""  # "subject" in "who manages Ben", "object" in "whom does Ben manage"
+    modal: str = ""  # of a yes or no: "can" or "should"
     owners: frozenset[str] = frozenset()
+    genders: frozenset[str] = frozenset()
+    case: str = ""  # "subject" where I do it, "object" where it is done to me
     persons: list[str] = field(default_factory=list[str])
 
 
@@ -76,6 +85,8 @@ def of(low: str, tokens: list[Token]) -> Asked:
     """Read it from the text in small letters and its tokens."""
     asked = Asked()
     wants = set(_wants(tokens))
+    if _DETECT.search(low):
+        wants.add("sign")
     asked.nouns = frozenset(_nouns(tokens))
     asked.form = _form(low, tokens, wants)
     asked.wants = frozenset(wants)
@@ -83,6 +94,9 @@ def of(low: str, tokens: list[Token]) -> Asked:
     asked.tense = _tense(low)
     asked.subject = _subject(tokens)
     asked.obliges = bool(_HAVE_TO.search(low)) and asked.form == "yes_no"
+    asked.modal = _modal(tokens) if asked.form == "yes_no" else ""
+    asked.genders = frozenset(_PERSONS[t.low] for t in tokens if t.low in _PERSONS) & {"m", "f"}
+    asked.case = _case(tokens)
     asked.owners = frozenset(_PERSONS[t.low] for t in tokens if t.low in _OWNERS)
     if asked.form == "yes_no" or "not" in low:
         asked.persons = [_PERSONS[t.low] for t in tokens if t.low in _PERSONS and t.low not in _OWNERS]
@@ -94,23 +108,39 @@ def conflict(one: Asked, two: Asked) -> str:
     both_yes_no = one.form == two.form == "yes_no"
     if _wants_conflict(one, two) or _wants_conflict(two, one):
         return "asking"
-    if {one.form, two.form} in ({"yes_no", "manner"}, {"yes_no", "what"}, {"manner", "what"}):
+    if {one.form, two.form} in _APART:
         return "asking"
-    if (
-        one.tense
-        and two.tense
-        and one.tense != two.tense
-        and ("past" in (one.tense, two.tense) or both_yes_no)
-    ):
+    if any(x.form == "yes_no" and not y.form and y.wants for x, y in ((one, two), (two, one))):
+        return "asking"
+    if both_yes_no and one.modal and two.modal and one.modal != two.modal:
+        return "asking"
+    if _tenses_differ(one.tense, two.tense, both_yes_no):
         return "tense"
     if {one.subject, two.subject} == {"subject", "object"}:
         return "asking"
     if both_yes_no and one.obliges != two.obliges:
         return "asking"
-    if one.owners and two.owners and one.owners != two.owners:
-        return "person"
+    return "person" if _persons_differ(one, two) else ""
+
+
+def _persons_differ(one: Asked, two: Asked) -> bool:
+    """Mine or yours, his or hers, by me or to me."""
+    for ours, theirs in ((one.owners, two.owners), (one.genders, two.genders)):
+        if ours and theirs and ours != theirs:
+            return True
     pair = {tuple(one.persons[:2]), tuple(two.persons[:2])}
-    return "person" if pair == {("1", "2"), ("2", "1")} else ""
+    return {one.case, two.case} == {"subject", "object"} or pair == {("1", "2"), ("2", "1")}
+
+
+def _tenses_differ(one: str, two: str, both_yes_no: bool) -> bool:
+    if not one or not two or one == two:
+        return False
+    if "perfect" in (one, two):
+        return "future" in (one, two)
+    return "past" in (one, two) or both_yes_no
+
+
+_APART = ({"yes_no", "manner"}, {"yes_no", "what"}, {"yes_no", "state"}, {"manner", "what"})
 
 
 def _wants_conflict(one: Asked, two: Asked) -> bool:
@@ -189,13 +219,22 @@ def _nouns(tokens: list[Token]) -> list[str]:
                 for group, kind in ((_TIMES, "time"), (_PLACES, "place"), (_REASONS, "reason"))
                 if key in group
             ]
-            found += ["person"] if key.endswith(("er", "or", "ist")) and key in _AGENTS else []
+            found += ["person"] if key in _AGENTS or key in _SIDES else []
             found += ["place"] if key in ("find", "locate") else []
-            found += ["duration"] if key in ("time", "take", "last") else []
+            found += ["duration"] if key in _LASTING else []
     return found
 
 
-_AGENTS = words.of("owner inventor author founder discoverer director creator president writer leader winner")
+_AGENTS = words.of(
+    "owner inventor author founder discoverer director creator president writer leader winner artist actor actress singer "
+    "painter composer architect player scientist explorer king queen emperor poet"
+)
+_SIDES = words.of(
+    "country team company club nation band person"
+)  # what may win, make or own as a person does
+
+
+_LASTING = words.of("time take last second minute hour")
 
 
 def _form(low: str, tokens: list[Token], wants: set[str]) -> str:
@@ -210,7 +249,9 @@ def _form(low: str, tokens: list[Token], wants: set[str]) -> str:
         return ""
     if "how" in lows:
         after = lows[lows.index("how") + 1 :][:1]
-        return "" if not after or after[0] in _HOW_COPULA or after[0] in _MEASURES else "manner"
+        if after and after[0] in _HOW_COPULA:
+            return "state"
+        return "" if not after or after[0] in _MEASURES else "manner"
     if "what" in lows or "which" in lows:
         if any(token.key in _MANNERS for token in tokens) or re.search(
             r"\bwhat (can|could|should|do|must|to)\b", low
@@ -231,8 +272,38 @@ def _subject(tokens: list[Token]) -> str:
     return ""
 
 
+def _modal(tokens: list[Token]) -> str:
+    first = next((token.low for token in tokens if token.low in _MODALS), "")
+    return _MODALS.get(first, "")
+
+
+_MODALS = {"can": "can", "could": "can", "may": "can", "might": "can", "should": "should", "shall": "should",
+           "ought": "should"}  # fmt: skip
+
+
+def _case(tokens: list[Token]) -> str:
+    """Whether the asker acts, or is acted on ("can I sue them", "can they sue me"); "tell me" is neither."""
+    lows = [token.low for token in tokens]
+    acts = any(low in ("i", "we") for low in lows)
+    is_acted_on = any(
+        low in ("me", "us")
+        and place
+        and tokens[place - 1].kind == "word"
+        and tokens[place - 1].key not in _FOR_ME
+        for place, low in enumerate(lows)
+    )
+    return "" if acts == is_acted_on else "subject" if acts else "object"
+
+
+_FOR_ME = words.of(
+    "tell give show help let send explain teach allow permit enable remind advise assist guide walk make get cost take remember"
+)
+
+
 def _tense(low: str) -> str:
     past, present, future = (bool(kind.search(low)) for kind in (_PAST, _PRESENT, _FUTURE))
+    if _PERFECT.search(low):
+        return "perfect"
     if past != present and not future:
         return "past" if past else "present"
     return "future" if future and not past else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 
 from spanledger.serving.semantic.guards import asking, lexicon, order
 from spanledger.serving.semantic.guards import vocabulary as words
@@ -82,8 +83,12 @@ def names_differ(a: Reading, b: Reading) -> bool:
 def wording_differs(a: Reading, b: Reading) -> bool:
     """Something is spoken of that the other question does not speak of."""
     left, right = _unmatched(a, b)
-    hard_left, hard_right = _hard(left, b), _hard(right, a)
-    if hard_left or hard_right:
+    hard_left, hard_right = _hard(left, a, b), _hard(right, b, a)
+    if hard_left and hard_right:
+        return True
+    if not all(_is_category(token, a) for token in hard_left):
+        return True
+    if not all(_is_category(token, b) for token in hard_right):
         return True
     light_left, light_right = _light(left), _light(right)
     return bool(light_left and light_right) and not _interchangeable(light_left, light_right)
@@ -136,9 +141,24 @@ def _content(reading: Reading) -> list[Token]:
 def _unmatched(a: Reading, b: Reading) -> tuple[list[Token], list[Token]]:
     """What of each question has no counterpart in the other."""
     left, right = _content(a), _content(b)
-    for same in (_same_key, _joined, _same_meaning):
+    left, right = _without_compounds(left, b), _without_compounds(right, a)
+    asks_who = "person" in a.asked.wants | b.asked.wants
+    for same in (_same_key, _joined, _same_meaning if asks_who else _same_deed):
         left, right = _without_pairs(left, right, same, a.language)
     return left, right
+
+
+def _without_compounds(tokens: list[Token], other: Reading) -> list[Token]:
+    """What the other question writes in two words, or in one ("user name", "username"), is the same."""
+    whole = {token.low for token in other.tokens}
+    pairs = {one.low + two.low for one, two in pairwise(other.tokens)}
+    joined = {
+        place
+        for one, two in pairwise(tokens)
+        if two.place == one.place + 1 and one.low + two.low in whole
+        for place in (one.place, two.place)
+    }
+    return [token for token in tokens if token.low not in pairs and token.place not in joined]
 
 
 def _without_pairs(
@@ -184,15 +204,33 @@ def _same_meaning(one: Token, two: Token, language: str) -> bool:
     return lexicon.alike(one.key, two.key)
 
 
-def _hard(tokens: list[Token], other: Reading) -> list[Token]:
-    return [t for t in tokens if not is_soft(t) and not is_light(t) and not _is_implied(t, other)]
+def _same_deed(one: Token, two: Token, language: str) -> bool:
+    """As `_same_meaning`, where nobody asks who: then a printer is no print."""
+    return _same_meaning(one, two, language) and not lexicon.english().is_doer(one.key, two.key)
 
 
-def _is_implied(token: Token, other: Reading) -> bool:
+def _hard(tokens: list[Token], own: Reading, other: Reading) -> list[Token]:
+    return [t for t in tokens if not is_soft(t) and not is_light(t) and not _is_implied(t, own, other)]
+
+
+def _is_implied(token: Token, own: Reading, other: Reading) -> bool:
     """A measure that the other question asks for by its "how" ("how tall", "the height"); a conversion."""
     if token.key in ("convert", "conversion") and len(other.keys("unit")) > 1:
         return True
-    return bool(asking.kinds_of(token) & other.asked.wants)
+    wanted = other.asked.wants | (own.asked.wants & other.asked.nouns)
+    return bool(asking.kinds_of(token) & wanted)
+
+
+def _is_category(token: Token, reading: Reading) -> bool:
+    """Of what sort the answer is, where the question goes on to say which ("which city is the capital")."""
+    place = token.place
+    before, after = reading.tokens[place - 1 : place], reading.tokens[place + 1 : place + 3]
+    return (
+        [t.low for t in before] in (["which"], ["what"])
+        and len(after) > 1
+        and after[0].low in ("is", "are", "was", "were")
+        and after[1].low == "the"
+    )
 
 
 def _light(tokens: list[Token]) -> list[Token]:

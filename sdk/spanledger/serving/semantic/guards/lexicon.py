@@ -11,8 +11,9 @@ from functools import cache, lru_cache
 from importlib.resources import files
 
 _HERE = "spanledger.serving.semantic.guards"
-# A person and what is done to them are no paraphrase of the deed: employer, employee.
-_PATIENTS = ("ee", "ees")
+# A person to whom something is done, and a state, are no paraphrase of the deed or the person: employer, employee; ownership.
+_APART = ("ee", "ees", "ship", "ships")
+_AGENTS = ("er", "or", "ist", "ian", "ant")
 _SPELLINGS = (
     ("isation", "ization"),
     ("ising", "izing"),
@@ -84,12 +85,21 @@ class Lexicon:
             return False
         return two in self._near(one) or one in self._near(two)
 
+    def is_doer(self, one: str, two: str) -> bool:
+        """Whether one is derived from the other and only one of them names who does it: print, printer."""
+        if one.endswith(_AGENTS) == two.endswith(_AGENTS) or two in self._groups.get(one, ()):
+            return False
+        return two not in self._synonyms(one) and one not in self._synonyms(two)
+
+    def _synonyms(self, word: str) -> list[str]:
+        return self._rows.get(word, "").partition("\t")[2].partition("\t")[0].split()
+
     def _near(self, word: str) -> list[str]:
         _, _, rest = self._rows.get(word, "").partition("\t")
         synonyms, _, derived = rest.partition("\t")
-        if word.endswith(_PATIENTS):
+        if word.endswith(_APART):
             return synonyms.split()
-        return synonyms.split() + [other for other in derived.split() if not other.endswith(_PATIENTS)]
+        return synonyms.split() + [other for other in derived.split() if not other.endswith(_APART)]
 
     def _spelled(self, word: str) -> str:
         if len(word) < 5:

@@ -12,8 +12,10 @@ _NUMBER = re.compile(
 )
 
 
-def read(chunk: str, low: str, before: list[Token]) -> list[Token] | None:
+def read(chunk: str, low: str, before: list[Token], language: str) -> list[Token] | None:
     """The number (and its unit) that a word is; empty where it belongs to the one before; None for other words."""
+    if language == "en" and low in _NUMBERS_ELSEWHERE:
+        return None
     match = _NUMBER.fullmatch(low)
     if match is not None:
         return _digits(match)
@@ -38,6 +40,7 @@ def read(chunk: str, low: str, before: list[Token]) -> list[Token] | None:
     return None
 
 
+_NUMBERS_ELSEWHERE = words.of("due elf seize quince cent mil mille six-pack")  # words of English too
 _ONE_IS_PRONOUN = words.of("which this that the other no each another any every good best new old")
 
 

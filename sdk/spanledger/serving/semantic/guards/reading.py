@@ -12,6 +12,7 @@ from spanledger.serving.semantic.guards.phrases import normalise
 from spanledger.serving.semantic.guards.token import Token
 from spanledger.serving.semantic.guards.tokens import tokenize
 
+_ENDS = ".,;:!?\"'“”„‘’«»¿¡…。、"
 _ENDINGS = {
     "de": ("ungen", "ung", "est", "ern", "en", "er", "es", "em", "et", "st", "te", "e", "n", "s", "t"),
     "fr": ("aient", "ées", "ée", "és", "er", "ez", "ent", "es", "s", "e", "é"),
@@ -31,7 +32,7 @@ class Reading:
     language: str
     tokens: list[Token] = field(default_factory=list[Token])
     asked: asking.Asked = field(default_factory=asking.Asked)
-    plain: str = ""  # letters and digits only: all that is compared of a language nobody here can read
+    plain: str = ""  # letters and digits only; of a language nobody here can read, all but spaces and edges
 
     def keys(self, kind: str) -> list[str]:
         """What the tokens of a kind are compared by, in order."""
@@ -43,9 +44,11 @@ def read(text: str) -> Reading:
     """Read a question; the same text is read once."""
     told = language.detect(text)
     reading = Reading(text, language.script(text), told)
-    reading.plain = "".join(c for c in unicodedata.normalize("NFKC", text).casefold() if c.isalnum())
+    folded = unicodedata.normalize("NFKC", text).casefold()
     if not told:
+        reading.plain = "".join(folded.split()).strip(_ENDS)
         return reading
+    reading.plain = "".join(c for c in folded if c.isalnum())
     reading.tokens = tokenize(text, told)
     for token in reading.tokens:
         if token.kind == "word":

@@ -75,9 +75,14 @@ _TRANSPARENT = words.FUNCTION["en"] & words.of(
 )
 
 
+_TURNS = words.of("convert cast turn transform translate migrate parse coerce")
+
+
 def _is_infinitive(token: Token, before: list[Token]) -> bool:
     """Whether the "to" right before a word makes a verb of it, and does not lead somewhere."""
-    if token.kind != "word" or before[-1].low != "to" or any(other.low == "from" for other in before):
+    if token.kind != "word" or before[-1].low != "to":
+        return False
+    if any(other.low == "from" or lexicon.base(other.low) in _TURNS for other in before):
         return False
     return "v" in lexicon.english().kinds(token.low)
 
@@ -115,7 +120,7 @@ def _read(chunk: str, first: bool, before: list[Token], language: str, marks_nam
             token.is_possessor = True
             yield token
         return
-    if (found := numbers.read(chunk, low, before)) is not None:
+    if (found := numbers.read(chunk, low, before, language)) is not None:
         yield from found
     elif low in words.UNITS and "/" in low:
         yield Token("unit", words.UNITS[low], low)

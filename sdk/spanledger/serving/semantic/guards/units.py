@@ -33,7 +33,7 @@ def unit(low: str, previous: Token | None) -> Token | None:
         previous.kind == "number" or previous.low in ("per", "pro", "par")
     )
     if (
-        low in "mshlgw"
+        low in "mshlgwfc"
         and low in words.LETTER_UNITS
         and previous is not None
         and (after_number or previous.low == "in")

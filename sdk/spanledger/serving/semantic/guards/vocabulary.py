@@ -166,7 +166,8 @@ UNITS: dict[str, str] = {
 }  # fmt: skip
 # Single letters are units only behind a number or "in".
 LETTER_UNITS = {"m": "metre", "s": "secondtime", "h": "hour", "l": "litre", "g": "gram", "w": "watt", "k": "thousand",
-                "t": "ton", "v": "volt", "a": "ampere", "b": "byte"}  # fmt: skip
+                "t": "ton", "v": "volt", "a": "ampere", "b": "byte",
+                "f": "fahrenheit", "c": "celsius"}  # fmt: skip
 DATES: dict[str, str] = {
     alias: line.split()[0]
     for line in (
@@ -238,6 +239,7 @@ WEIGHTY: dict[str, str] = {
         "twice double",
         "thrice triple",
         "half halb moitié mitad metà metade",
+        "both",
         "out",
         "off",
         "up",
@@ -261,7 +263,7 @@ SOFT = of(
     " information detail answer explain describe define definition mean meaning instruction guide method process"
     " procedure tell know want need like would wish wonder help understand matter job purpose effect overview"
     " introduction basically generally usually quickly properly correctly successfully personally forget idea"
-    " people moment called already anymore allowed available"
+    " people person moment called placed consider already anymore allowed available"
 )
 # Verbs with little meaning of their own, by what they stand for.
 LIGHT: tuple[frozenset[str], ...] = (
@@ -278,10 +280,11 @@ LIGHT: tuple[frozenset[str], ...] = (
     of("cost pay charge"),
     of("have contain include"),
     of("call reach contact"),
+    of("arrive get come be reach"),
 )
 LIGHT_WORDS: frozenset[str] = of(
     "get have go take give make do use find see show list become happen work look come put let keep run provide"
-    " exist stand call apply offer contain include name"
+    " exist stand call apply offer contain include name arrive"
 )
 
 # What is wanted, in the languages whose grammar is not read: words that ask, oblige or allow.
