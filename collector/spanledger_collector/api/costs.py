@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -18,6 +17,7 @@ from .asking import Asked, Reader, Store
 from .filters import equal_to
 from .lines import Usd
 from .problems import Refusal
+from .times import Day
 
 router = APIRouter(prefix="/api", tags=["ledger"])
 
@@ -65,7 +65,7 @@ def costs(
     currency: Annotated[
         str, Query(max_length=3, description="USD, or the name of a `currency` document.")
     ] = "USD",
-    known_before: Annotated[date | None, Query(description="Figures as known before this day (UTC).")] = None,
+    known_before: Annotated[Day | None, Query(description="Figures as known before this day (UTC).")] = None,
     allocate: Annotated[bool, Query(description="Apply the allocation rules; not by time.")] = False,
 ) -> list[CostLine]:
     """All spend of the window by up to four dimensions and by time, dearest group first.

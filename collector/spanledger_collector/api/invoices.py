@@ -26,6 +26,7 @@ from .callers import Caller, caller_with
 from .lines import Usd
 from .months import MonthName, month_of
 from .problems import Refusal
+from .times import Day
 
 router = APIRouter(prefix="/api/finance", tags=["finance"])
 
@@ -109,7 +110,7 @@ class ReconciliationBody(BaseModel):
 class AdjustmentDraft(BaseModel):
     """A booking by hand: ``cost`` in USD, may be negative; ``group``: whose it is."""
 
-    day: date
+    day: Day
     cost: Annotated[Decimal, Field(max_digits=30, decimal_places=12)]
     reason: Annotated[str, Field(min_length=3, max_length=1000)]
     identity: Annotated[

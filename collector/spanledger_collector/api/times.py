@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _NS = 10**9
 LATEST = 2**63 - 1
 EARLIEST = 0
+
+
+def _written_day(value: object) -> object:
+    """Pydantic takes numbers for days since the epoch; people who send one mean something else."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        return value
+    raise ValueError("write a day as 2026-11-25")
+
+
+Day = Annotated[
+    date,
+    BeforeValidator(_written_day),
+    Field(ge=date(1970, 1, 1), le=date(2149, 6, 6)),  # what the store holds
+]
+"""A day that a caller gives."""
 
 
 def moment(text: str, now: int) -> int:

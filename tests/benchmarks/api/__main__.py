@@ -16,10 +16,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import redis
 import uvicorn
 
 from spanledger_collector.api.app import build
 from spanledger_collector.store.client import connect, connect_reader
+from spanledger_collector.store.kept_answers import KeptAnswers
 from spanledger_collector.store.migrations import migrate
 from spanledger_collector.store.registry.keys import KeyDirectory
 from spanledger_collector.store.registry.registry import Registry
@@ -27,7 +29,7 @@ from spanledger_collector.store.settings import StoreSettings
 from tests.benchmarks.process import rss_bytes
 from tests.benchmarks.reads.generate import generate
 from tests.benchmarks.report import Figure, at_least, at_most, report
-from tests.servers import Engine, free_port, start_engine
+from tests.servers import Engine, free_port, start_engine, valkey
 
 KEY = "sl_bootstrap_benchmark"
 ROWS = 50_000
@@ -37,8 +39,8 @@ NO_FAULTS = "positive_data_acceptance,unsupported_method,allow_header_conformanc
 
 
 @contextmanager
-def served(url: str) -> Generator[str]:
-    """The API on a free port over the store at ``url``."""
+def served(url: str, redis_url: str) -> Generator[str]:
+    """The API on a free port over the store and the broker."""
     settings = StoreSettings(clickhouse_url=url)
     migrate(settings)
     writer = connect(settings)
@@ -47,7 +49,8 @@ def served(url: str) -> Generator[str]:
     keys = KeyDirectory(registry, KEY)
     keys.start()
     port = free_port()
-    app = build(connect_reader(settings), registry, keys)
+    broker = redis.Redis.from_url(redis_url)  # pyright: ignore[reportUnknownMemberType]
+    app = build(connect_reader(settings), registry, keys, KeptAnswers(broker))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -101,7 +104,11 @@ def main() -> int:
     examples = int(os.environ.get("SPANLEDGER_BENCH_EXAMPLES", "50"))
     with tempfile.TemporaryDirectory() as home:
         engine = start_engine(Path(home))
-        with closing_engine(engine), served(f"{engine.url}/bench") as url:
+        with (
+            closing_engine(engine),
+            valkey(Path(home)) as broker,
+            served(f"{engine.url}/bench", broker) as url,
+        ):
             schemathesis(url, 5)  # what is imported and cached on first use is no growth
             before = rss_bytes(os.getpid())
             output = schemathesis(url, examples)

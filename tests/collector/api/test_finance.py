@@ -320,3 +320,13 @@ def test_the_commands_speak_to_the_api(
     assert "project,month,state,team" in out
     assert "next increment: --since" in err
     assert (tmp_path / "focus.csv").read_text().startswith("AvailabilityZone,BilledCost")
+
+
+@pytest.mark.parametrize("day", [0, "0", 20000, "1900-01-01", "0101-02-06", "2150-01-01", "4 May 2026"])
+def test_a_day_that_the_ledger_cannot_hold_is_refused(ledger: Ledger, day: object) -> None:
+    client = ledger.client("read", "admin")
+    draft = {"day": day, "cost": "1", "reason": "a test", "identity": "one"}
+
+    assert client.post("/api/finance/adjustments", json=draft).status_code == 422
+    assert client.get(f"/api/costs?known_before={day}").status_code == 422
+    assert client.get(f"/api/finance/focus?from={day}&to=2026-05-02").status_code == 422
