@@ -14,6 +14,7 @@ from playwright.sync_api import Response, expect
 from spanledger.records import CallRecord
 from tests.collector.rows import insert
 from tests.dashboards.conftest import ADMIN, OPERATOR, Dashboard, Open
+from tests.dashboards.looking import ALLOWED, agreed, difference, settled
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.browser]
 
@@ -56,18 +57,25 @@ NO_DATA = (
 )  # these speak of documents or months, whatever the time range
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1024)])
-def test_every_page_draws_and_is_accessible(visit: Open, scheme: str, width: int) -> None:
-    tab = visit(scheme=scheme, width=width, check=True)
+WIDTHS = (1440, 1024)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_draws_looks_as_agreed_and_is_accessible(visit: Open, scheme: str) -> None:
+    tab = visit(scheme=scheme, width=WIDTHS[0], check=True)
+    changed: list[str] = []
     for path, title in PAGES.items():
         page = tab.open(path)
         expect(page.locator("#main h1")).to_have_text(title)
         expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
         assert page.locator(".notice.red").count() == 0, path
-        overflow = page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-        assert overflow <= 0, f"{path} is wider than the window"
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            changed.append(agreed(path, f"{scheme}-{width}", settled(page)))
+            overflow = page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            assert overflow <= 0, f"{path} is wider than a window of {width} px"
         axe: Any = Axe()  # has no types
         found: list[dict[str, Any]] = axe.run(page).response["violations"]
         grave = [
@@ -76,6 +84,24 @@ def test_every_page_draws_and_is_accessible(visit: Open, scheme: str, width: int
             if one["impact"] in ("serious", "critical")
         ]
         assert grave == []
+    assert [one for one in changed if one] == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "document.querySelectorAll('link[rel=stylesheet]').forEach(one => one.remove())",
+        "document.documentElement.dataset.mantineColorScheme = 'dark'",
+        "document.querySelector('nav').remove()",
+    ],
+)
+def test_a_page_that_lost_its_style_its_scheme_or_its_navigation_looks_otherwise(
+    visit: Open, broken: str
+) -> None:
+    page = visit(check=True).open("/gpu")
+    before = settled(page)
+    page.evaluate(broken)
+    assert difference(before, settled(page)) > ALLOWED
 
 
 def test_a_page_without_data_says_what_to_do_next(visit: Open) -> None:
