@@ -22,6 +22,7 @@ from spanledger_collector.store.reads.spend import DIMENSIONS
 from spanledger_collector.store.reads.window import DAY, SECOND
 
 from .call_filter import filter_of, order_of
+from .cash import cash
 from .here import here, read
 from .text import when
 from .view import BadView, View, view_of
@@ -92,8 +93,15 @@ async def spend_csv(request: Request) -> Response:
         for name, default in ((view.get("by"), "team"), (view.get("then"), "model"))
     ]
     only = {name: value for name, value in view.filters.items() if name in DIMENSIONS}
+    money = await cash(view)
     found = await read(
-        view, spend.spend, view.window, list(dict.fromkeys(by)), step_s=DAY // SECOND, only=only
+        view,
+        spend.spend,
+        view.window,
+        list(dict.fromkeys(by)),
+        step_s=DAY // SECOND,
+        only=only,
+        rates=money.rates,
     )
     found.sort(key=lambda row: (row.bucket or 0, row.group))
     header = (
@@ -104,9 +112,7 @@ async def spend_csv(request: Request) -> Response:
         "unpriced",
         "input_tokens",
         "output_tokens",
-        "cost_usd",
-        "saved_usd",
-        "list_cost_usd",
+        *(f"{name}_{money.currency.lower()}" for name in ("cost", "saved", "list_cost")),
     )
     rows = (
         [when((row.bucket or 0) * SECOND)[:10], *row.group, row.calls, row.errors, row.unpriced, row.input_tokens, row.output_tokens, row.cost, row.saved, row.list_cost]

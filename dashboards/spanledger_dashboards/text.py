@@ -14,15 +14,25 @@ _BIDI = {
 }
 
 
-def usd(amount: Decimal | None, *, digits: int | None = None) -> str:
-    """US dollars: cents from one dollar up, and below it as many digits as it takes to show two that count."""
+def money(amount: Decimal | None, currency: str = "USD", *, digits: int | None = None) -> str:
+    """An amount: hundredths from one unit up, and below it as many digits as it takes to show two that count."""
     if amount is None:
         return NONE
     if digits is None:
         digits = 2 if abs(amount) >= 1 or amount == 0 else min(9, max(2, 1 - amount.adjusted()))
     rounded = amount.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_EVEN)
     sign = MINUS if rounded < 0 else ""
-    return f"{sign}${abs(rounded):,f}"
+    return f"{sign}{symbol(currency)}{abs(rounded):,f}"
+
+
+def symbol(currency: str) -> str:
+    """What stands before an amount: ``$``, or the currency's code with a space that does not break."""
+    return "$" if currency == "USD" else f"{currency}\u00a0"
+
+
+def usd(amount: Decimal | None, *, digits: int | None = None) -> str:
+    """US dollars, as `money`."""
+    return money(amount, digits=digits)
 
 
 def usd_exact(amount: Decimal | None) -> str:

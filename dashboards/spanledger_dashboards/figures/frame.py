@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spanledger_dashboards.text import symbol
+
 Figure = dict[str, Any]
 Trace = dict[str, Any]
 
@@ -43,11 +45,11 @@ def time_unit(values: Sequence[float | None]) -> Unit:
     )
 
 
-def money_unit(values: Sequence[float | None]) -> Unit:
-    """Dollars, with as many digits as the largest value needs."""
+def money_unit(values: Sequence[float | None], currency: str = "USD") -> Unit:
+    """Money, with as many digits as the largest value needs."""
     top = max((value for value in values if value is not None), default=0.0)
     digits = 0 if top >= 20 else 2 if top >= 0.05 else 4 if top >= 0.0005 else 6
-    return Unit(prefix="$", tick=f",.{digits}f", hover=f",.{max(digits, 4 if top < 10 else 2)}f")
+    return Unit(prefix=symbol(currency), tick=f",.{digits}f", hover=f",.{max(digits, 4 if top < 10 else 2)}f")
 
 
 def figure(traces: Sequence[Trace], unit: Unit, *, height: int = 220, **layout: Any) -> Figure:

@@ -18,7 +18,8 @@ from spanledger_collector.store.reads import ledger, spend
 from spanledger_collector.store.reads.ledger import Ask, Cost
 from spanledger_collector.store.reads.spend import OVER_SPANS, Spend
 from spanledger_dashboards import colours as palette
-from spanledger_dashboards.figures.frame import Figure, money_unit
+from spanledger_dashboards.cash import USD, Cash, cash
+from spanledger_dashboards.figures.frame import Figure
 from spanledger_dashboards.figures.series import stacked
 from spanledger_dashboards.here import colours, read
 from spanledger_dashboards.pages.allocated import allocated
@@ -41,7 +42,7 @@ from spanledger_dashboards.parts.basic import (
     table,
 )
 from spanledger_dashboards.parts.basic import Column as C
-from spanledger_dashboards.text import change, count, line, percent, short, usd, usd_exact
+from spanledger_dashboards.text import change, count, line, percent, short, usd
 from spanledger_dashboards.top import UNNAMED, top
 from spanledger_dashboards.view import View
 
@@ -71,26 +72,28 @@ async def render(view: View) -> Component:
     if view.get("none") in LABELS:
         only[view.get("none")] = ""
     step = view.window.step_s(points=45)
-    borne = await allocated(view, by, only)
+    money = await cash(view)
+    borne = await allocated(view, by, only, money)
     lens = await what_if(view, {name: value for name, value in only.items() if name in OVER_SPANS})
     now = datetime.fromtimestamp(view.now / 1e9, UTC)
     looking = gather(
         read(view, outlook.month_ahead, now), read(view, outlook.odd_days, now.date() - timedelta(days=1))
     )
     series, groups, crossed, before, tint = await gather(
-        read(view, ledger.costs, view.window, [by], step_s=step, which=Ask(only=only)),
-        read(view, spend.spend, view.window, [by], only=only),
-        read(view, spend.spend, view.window, [by, then], only=only),
-        read(view, spend.spend, view.window.before(), [by], only=only),
+        read(view, ledger.costs, view.window, [by], step_s=step, which=Ask(only=only), rates=money.rates),
+        read(view, spend.spend, view.window, [by], only=only, rates=money.rates),
+        read(view, spend.spend, view.window, [by, then], only=only, rates=money.rates),
+        read(view, spend.spend, view.window.before(), [by], only=only, rates=money.rates),
         colours(view, by if by in ("team", "model", "provider") else "team"),
     )
     foreseen, odd = await looking
     controls = [
         filters.select(view, "by", "Group by", [*LABELS.items()], "team"),
         filters.select(view, "then", "Then by", [*LABELS.items()], then),
+        *money.controls(view),
         *(filters.select(view, name, LABELS[name].capitalize(), [value for value in [only[name]] if value]) for name in only if only[name]),
     ]  # fmt: skip
-    title = page_title("Spend", "All spend of this project, on vendors and on GPUs of our own, in US dollars. Every figure adds up to the rows behind it.",
+    title = page_title("Spend", "All spend of this project, on vendors and on GPUs of our own, in " + ("US dollars" if money.currency == USD else f"{money.currency}, each day at its own rate") + ". Every figure adds up to the rows behind it.",
                        html.A("Download CSV", href=view.href("/export/spend.csv", **dict(view.filters)), className="button", download="spend.csv"))  # fmt: skip
     if not groups:
         return html.Div([title, filters.bar(view, *controls), _nothing(bool(only))], className="page")
@@ -98,12 +101,12 @@ async def render(view: View) -> Component:
         [
             title,
             filters.bar(view, *controls),
-            _numbers(view, groups, before, foreseen.forecast),
+            _numbers(view, groups, before, foreseen.forecast, money),
             _odd(view, odd),
-            panel(f"Cost by {LABELS[by]}", chart("spend", _figure(view, series, by, tint, step), f"Cost over time by {LABELS[by]}"), about="USD, drag over a period to look closer", wide=True),
+            panel(f"Cost by {LABELS[by]}", chart("spend", _figure(view, series, by, tint, step, money), f"Cost over time by {LABELS[by]}"), about=f"{money.currency}, drag over a period to look closer", wide=True),
             grid(
-                panel(f"By {LABELS[by]}", _groups(view, groups, before, by, tint), about="against the period before"),
-                panel(f"By {LABELS[by]} and {LABELS[then]}", _crossed(view, crossed, by, then), about="dearest first"),
+                panel(f"By {LABELS[by]}", _groups(view, groups, before, by, tint, money), about="against the period before"),
+                panel(f"By {LABELS[by]} and {LABELS[then]}", _crossed(view, crossed, by, then, money), about="dearest first"),
             ),
             *borne,
             lens,
@@ -131,7 +134,9 @@ def _nothing(filtered: bool) -> Component:
     )
 
 
-def _numbers(view: View, groups: Sequence[Spend], before: Sequence[Spend], ahead: Forecast) -> Component:
+def _numbers(
+    view: View, groups: Sequence[Spend], before: Sequence[Spend], ahead: Forecast, money: Cash
+) -> Component:
     cost, earlier = _sum(groups), _sum(before)
     calls = sum(group.calls for group in groups)
     unpriced = sum(group.unpriced for group in groups)
@@ -139,28 +144,28 @@ def _numbers(view: View, groups: Sequence[Spend], before: Sequence[Spend], ahead
     days = view.window.length / 86_400e9
     per_call = cost / calls if calls else None
     return stats(
-        stat("Cost", usd(cost), title=usd_exact(cost), about=change(cost, earlier)),
-        stat("A day", usd(cost / Decimal(str(round(days, 6)))), about="mean over the range"),
-        stat("A call", usd(per_call), about=f"{count(calls)} calls"),
+        stat("Cost", money.text(cost), title=money.exact(cost), about=change(cost, earlier)),
+        stat("A day", money.text(cost / Decimal(str(round(days, 6)))), about="mean over the range"),
+        stat("A call", money.text(per_call), about=f"{count(calls)} calls"),
         stat("Tokens", short(sum(group.input_tokens + group.output_tokens for group in groups)),
              about=f"{short(sum(group.output_tokens for group in groups))} of them output"),
-        stat("Saved by the cache", usd(saved), about=percent(float(saved), float(saved + cost)) + " of the bill without it"),
-        *_gpu(groups),
+        stat("Saved by the cache", money.text(saved), about=percent(float(saved), float(saved + cost)) + " of the bill without it"),
+        *_gpu(groups, money),
         stat("At the month's end", usd(None if ahead.at_end is None else Decimal(str(round(ahead.at_end, 6)))), about=f"90 % interval ${ahead.low:,.2f} to ${ahead.high:,.2f}" if ahead.low is not None else "no whole day yet", title="rests on a model of " * (ahead.method == "model") + f"{ahead.days} days"),
         stat("Unpriced calls", count(unpriced), tone="amber" if unpriced else "", about="not in the sums" if unpriced else "every call has a price",
              href=view.href("/calls", unpriced="1")),
     )  # fmt: skip
 
 
-def _gpu(groups: Sequence[Spend]) -> list[Component]:
+def _gpu(groups: Sequence[Spend], money: Cash) -> list[Component]:
     """What GPU-served calls would have cost at a vendor, where any were."""
     vendor = sum((group.list_cost for group in groups), start=Decimal(0))
     return (
         [
             stat(
                 "GPU calls at a vendor",
-                usd(vendor),
-                title=usd_exact(vendor),
+                money.text(vendor),
+                title=money.exact(vendor),
                 about="their tokens at the pools' reference prices",
             )
         ]
@@ -200,7 +205,9 @@ def _sum(groups: Sequence[Spend]) -> Decimal:
     return sum((group.cost for group in groups), start=Decimal(0))
 
 
-def _figure(view: View, series: Sequence[Cost], by: str, tint: palette.Colours, step: int) -> Figure:
+def _figure(
+    view: View, series: Sequence[Cost], by: str, tint: palette.Colours, step: int, money: Cash
+) -> Figure:
     groups = top(series, view.window, step)
     buckets = list(view.window.buckets(step))
     sums = [sum(values) for values in zip(*groups.values(), strict=True)]
@@ -217,12 +224,12 @@ def _figure(view: View, series: Sequence[Cost], by: str, tint: palette.Colours, 
         for name in groups
     }
     shown = {name or UNNAMED: values for name, values in groups.items()}
-    return stacked(buckets, shown, {name: tint.of("" if name == UNNAMED else name) for name in shown}, money_unit(sums),
+    return stacked(buckets, shown, {name: tint.of("" if name == UNNAMED else name) for name in shown}, money.unit(sums),
                    links={name or UNNAMED: places for name, places in links.items()}, height=300)  # fmt: skip
 
 
 def _groups(
-    view: View, groups: Sequence[Spend], before: Sequence[Spend], by: str, tint: palette.Colours
+    view: View, groups: Sequence[Spend], before: Sequence[Spend], by: str, tint: palette.Colours, money: Cash
 ) -> Component:
     earlier = {group.group[0]: group.cost for group in before}
     total = _sum(groups)
@@ -230,7 +237,7 @@ def _groups(
         [
             link_dot(tint.of(group.group[0]), group.group[0] or UNNAMED, narrowed(view, None, by, group.group[0], by=_FINER.get(by, "model"))),
             share(float(group.cost / total) if total else 0, tint.of(group.group[0])),
-            html.Span(usd(group.cost), title=usd_exact(group.cost)),
+            money.shown(group.cost),
             change(group.cost, earlier.get(group.group[0], Decimal(0))).removesuffix(" vs before") if earlier.get(group.group[0]) else "new",
             link(count(group.calls), narrowed(view, "/calls", by, group.group[0])) if group.group[0] and by in OVER_SPANS else count(group.calls),
             short(group.input_tokens + group.output_tokens),
@@ -239,7 +246,7 @@ def _groups(
         for group in groups[:_SHOWN]
     ]  # fmt: skip
     columns = [C(LABELS[by].capitalize()), C("Share"), C("Cost", number=True), C("Change", number=True), C("Calls", number=True), C("Tokens", number=True), C("Unpriced", number=True)]  # fmt: skip
-    foot = ["Total", "", html.Span(usd(total), title=usd_exact(total)), "", count(sum(g.calls for g in groups)), short(sum(g.input_tokens + g.output_tokens for g in groups)), count(sum(g.unpriced for g in groups)) or ""]  # fmt: skip
+    foot = ["Total", "", money.shown(total), "", count(sum(g.calls for g in groups)), short(sum(g.input_tokens + g.output_tokens for g in groups)), count(sum(g.unpriced for g in groups)) or ""]  # fmt: skip
     return table(columns, rows, label=f"Spend by {LABELS[by]}", foot=foot)
 
 
@@ -250,17 +257,17 @@ def link_dot(colour: str, text: str, href: str) -> Component:
     return dcc.Link(dot(colour, text), href=href, className="a")
 
 
-def _crossed(view: View, crossed: Sequence[Spend], by: str, then: str) -> Component:
+def _crossed(view: View, crossed: Sequence[Spend], by: str, then: str, money: Cash) -> Component:
     inner: dict[str, Decimal] = defaultdict(Decimal)
     for row in crossed:
         inner[row.group[0]] += row.cost
     rows = [
         [
             row.group[0] or UNNAMED, row.group[1] or UNNAMED,
-            html.Span(usd(row.cost), title=usd_exact(row.cost)),
+            money.shown(row.cost),
             percent(float(row.cost), float(inner[row.group[0]])),
             count(row.calls),
-            usd(row.cost / row.calls) if row.calls else "",
+            money.text(row.cost / row.calls) if row.calls else "",
         ]
         for row in crossed[:_SHOWN]
     ]  # fmt: skip
