@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from spanledger_collector.store.kept_answers import KeptAnswers, KeptAnswersAwayError, Selection
 
@@ -28,7 +28,7 @@ class VerdictBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    correct: bool
+    correct: StrictBool
     trace_id: Annotated[str, Field(pattern="^[0-9a-fA-F]{32}$")]
     span_id: Annotated[str, Field(pattern="^[0-9a-fA-F]{16}$")]
     comment: Annotated[str, Field(max_length=10_000)] = ""

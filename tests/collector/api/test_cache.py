@@ -81,6 +81,9 @@ def test_a_right_hit_is_scored_and_stays(ledger: Ledger, broker: redis.Redis) ->
     writer = ledger.client("ingest", "read")
     body = {"correct": True, "trace_id": TRACE, "span_id": SPAN}
     assert writer.post(f"/api/cache/entries/{entry}/verdict", json=body).json()["dropped"] is False
+    for unclear in (1, "yes", None):
+        refused = writer.post(f"/api/cache/entries/{entry}/verdict", json={**body, "correct": unclear})
+        assert refused.status_code == 422
     assert [score["value"] for score in listed(writer, "scores")] == [1]
     assert left(broker, ledger.project) == [7]
 
