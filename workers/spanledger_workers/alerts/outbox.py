@@ -27,7 +27,7 @@ from .channels import NotDelivered, Webhooks, deliver
 
 KEEP_TRYING_NS = DAY
 FIRST_WAIT_S = 5
-LONGEST_WAIT_S = 900
+LONGEST_WAIT_S = 120
 PER_TICK = 200
 AT_ONCE = 8
 PAGE = 1000
@@ -67,7 +67,7 @@ def _channels(alert: PendingAlert, channels_of: Channels, default: Sequence[str]
 
 
 def wait_s(attempts: int) -> int:
-    """Seconds until the next attempt after so many: doubled each time, up to a quarter of an hour."""
+    """Seconds until the next attempt after so many: doubled each time, up to two minutes."""
     return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** max(0, attempts - 1))
 
 
