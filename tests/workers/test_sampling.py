@@ -101,6 +101,25 @@ def test_coverage_says_what_share_of_the_calls_was_sampled_scored_and_skipped(
 
 @pytest.mark.clickhouse
 @pytest.mark.broker
+def test_reading_calls_again_takes_several_ticks_where_one_cannot_hold_them(
+    world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spanledger_workers.evaluation.planning.PAGE", 8)
+    monkeypatch.setattr("spanledger_workers.evaluation.planning.PAGES", 2)
+    begin = time.time_ns() - 60 * SECOND
+    rule = replace(RULE, filter={}, rate=1.0, strata=())
+    planner = Planner(store=world.client, redis=connect_memory(redis_url), hand_over=lambda rule, jobs: None)
+    planner.tick([rule], begin)
+    made = 0
+    for second in range(60):  # twenty seconds hold 60 calls, a tick 16
+        at = begin + second * SECOND
+        world.insert([world.call(start_time=at) for _ in range(3)], inserted_at=at)
+        made += planner.tick([rule], at + 5 * SECOND)
+    assert made == 3 * 60
+
+
+@pytest.mark.clickhouse
+@pytest.mark.broker
 def test_more_calls_in_one_millisecond_than_a_page_holds_are_planned_and_late_ones_too(
     world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,38 @@ def jobs_for(rule: Rule, calls: Iterable[NewCall], now: int) -> list[Job]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How far planning came, in ns of ``inserted_at``; 0 where nothing is known.
+
+    ``planned``: all before it was read once. Now and then calls are read again from ``back`` on, since an insert becomes
+    visible late; where that takes more than one tick, ``reached`` is how far it came and ``begun`` up to when it meant to.
+    """
+
+    planned: int = 0
+    back: int = 0
+    reached: int = 0
+    begun: int = 0
+
+    def overlaps(self, until: int) -> bool:
+        """Whether calls are read again; not in every tick: that is most of the work."""
+        return self.reached > 0 or until - self.back >= OVERLAP_NS
+
+    def since(self, until: int) -> int:
+        """Where to begin."""
+        if self.reached:
+            return self.reached
+        if not self.planned:
+            return until - LOOK_BACK_NS
+        if not self.overlaps(until):
+            return self.planned
+        return min(self.planned, max(self.back, self.planned - LOOK_BACK_NS)) - OVERLAP_NS
+
+
+def _more(mark: str) -> tuple[str, str, str]:
+    return f"{mark}:back", f"{mark}:reached", f"{mark}:begun"
+
+
 @dataclass(slots=True, kw_only=True)
 class Planner:
     """Reads new calls since the watermark, writes jobs and hands them over; what is known is skipped."""
@@ -64,12 +96,10 @@ class Planner:
     def _plan(self, rules: Sequence[Rule], delay_s: float, now: int) -> int:
         until = now - SETTLE_NS - seconds(delay_s)
         mark = f"{delay_s:g}"
-        stored, looked_back = self.redis.hget(WATERMARKS, mark), self.redis.hget(WATERMARKS, f"{mark}:back")
-        back = int(looked_back) if looked_back else 0
-        since = int(stored) if stored else until - LOOK_BACK_NS
-        overlaps = until - back >= OVERLAP_NS  # not in every tick: reading calls again is most of the work
-        if stored and overlaps:
-            since = min(since, max(back, since - LOOK_BACK_NS)) - OVERLAP_NS
+        known = self.redis.hgetall(WATERMARKS)
+        marks = Marks(*(int(known.get(name, 0)) for name in (mark, *_more(mark))))
+        since, begun = marks.since(until), marks.begun or until
+        overlaps = marks.overlaps(until)
         made, pages, first, after = 0, 0, 0, None
         while True:
             calls = new_calls(self.store, since=since, until=until, oldest=now - DAY, limit=PAGE, after=after)
@@ -79,12 +109,16 @@ class Planner:
                 break
             first = first or calls[0].inserted_at
             after, reached = calls[-1], calls[-1].inserted_at
-            self.redis.hset(WATERMARKS, mark, max(reached, int(stored or 0)))
+            self.redis.hset(WATERMARKS, mark, max(reached, marks.planned))
             if pages >= PAGES and reached > first:  # a millisecond may hold more calls than a tick's pages
+                if overlaps:
+                    self.redis.hset(
+                        WATERMARKS, mapping=dict(zip(_more(mark)[1:], (reached, begun), strict=True))
+                    )
                 return made
         self.redis.hset(WATERMARKS, mark, until)
         if overlaps:
-            self.redis.hset(WATERMARKS, f"{mark}:back", until)
+            self.redis.hset(WATERMARKS, mapping=dict(zip(_more(mark), (begun, 0, 0), strict=True)))
         return made
 
     def _new_jobs(self, rule: Rule, calls: Sequence[NewCall], now: int) -> int:
