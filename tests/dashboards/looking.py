@@ -30,14 +30,18 @@ def thumbnail(screenshot: bytes) -> Image.Image:
 
 def settled(page: Page, tries: int = 30) -> Image.Image:
     """The thumbnail of a page once nothing moves any more: charts and grids draw after they were loaded."""
-    before = thumbnail(page.screenshot(animations="disabled"))
+    before = _seen(page)
     for _ in range(tries):
         page.wait_for_timeout(60)
-        now = thumbnail(page.screenshot(animations="disabled"))
+        now = _seen(page)
         if ImageChops.difference(before, now).getbbox() is None:
             break
         before = now
     return before
+
+
+def _seen(page: Page) -> Image.Image:
+    return thumbnail(page.screenshot(animations="disabled", type="jpeg", quality=60))
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:

@@ -61,9 +61,17 @@ WIDTHS = (1440, 1024)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_draws_looks_as_agreed_and_is_accessible(visit: Open, scheme: str) -> None:
+def test_every_page_draws_is_light_looks_as_agreed_and_is_accessible(visit: Open, scheme: str) -> None:
+    """Light: what a page brings beyond shared assets stays below 300 KB."""
     tab = visit(scheme=scheme, width=WIDTHS[0], check=True)
     changed: list[str] = []
+    weights: dict[str, int] = {}
+
+    def weigh(response: Response) -> None:
+        if "/_dash-update-component" in response.url:
+            weights[tab.page.url] = weights.get(tab.page.url, 0) + len(response.body())
+
+    tab.page.on("response", weigh)
     for path, title in PAGES.items():
         page = tab.open(path)
         expect(page.locator("#main h1")).to_have_text(title)
@@ -85,6 +93,8 @@ def test_every_page_draws_looks_as_agreed_and_is_accessible(visit: Open, scheme:
         ]
         assert grave == []
     assert [one for one in changed if one] == []
+    assert {url: size for url, size in weights.items() if size > 300_000} == {}
+    assert len(weights) >= len(PAGES)
 
 
 @pytest.mark.parametrize(
@@ -112,22 +122,6 @@ def test_a_page_without_data_says_what_to_do_next(visit: Open) -> None:
         page = tab.open(f"{path}?from=2001-01-01T00:00:00Z&to=2001-01-02T00:00:00Z")
         expect(page.locator(".empty").first).to_be_visible()
         assert "time range" in page.locator(".empty").first.inner_text(), path
-
-
-def test_a_page_is_light(visit: Open) -> None:
-    """What a page brings beyond shared assets stays below 300 KB."""
-    tab = visit()
-    sizes: dict[str, int] = {}
-
-    def note(response: Response) -> None:
-        if "/_dash-update-component" in response.url:
-            sizes[tab.page.url] = sizes.get(tab.page.url, 0) + len(response.body())
-
-    tab.page.on("response", note)
-    for path in PAGES:
-        tab.open(path)
-    assert {url: size for url, size in sizes.items() if size > 300_000} == {}
-    assert len(sizes) >= len(PAGES)
 
 
 def test_from_the_list_of_calls_to_a_trace_and_its_conversation(visit: Open) -> None:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spanledger_collector.store.reads.cells import neutral
-from spanledger_collector.store.reads.spend import Spend
+from spanledger_collector.store.reads.ledger import Cost
 from spanledger_collector.store.reads.window import DAY, HOUR, Window
 from spanledger_dashboards import text
 from spanledger_dashboards.call_filter import filter_of
@@ -211,7 +211,7 @@ def test_intervals_agree_with_tables() -> None:
 
 def test_the_dearest_keep_their_names_and_the_rest_adds_up() -> None:
     window = Window(0, 2 * DAY)
-    rows = [Spend((f"m{i}",), (i % 2) * 86_400, 1, 0, 0, 0, 0, Decimal(i), Decimal(0)) for i in range(1, 13)]
+    rows = [Cost((f"m{i}",), (i % 2) * 86_400, Decimal(i)) for i in range(1, 13)]
     found = top(rows, window, 86_400, keep=3)
     assert list(found) == ["m12", "m11", "m10", OTHERS]
     assert sum(sum(values) for values in found.values()) == sum(range(1, 13))

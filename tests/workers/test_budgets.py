@@ -123,6 +123,32 @@ def test_one_budget_covers_api_gpu_and_evaluation_or_those_it_names(store: Store
     assert spent == {"all": "253000000", "models": "2000000", "judges": "1000000", "own": "251000000"}
 
 
+def test_a_budget_over_all_projects_counts_what_all_of_them_spent(store: Store, redis_url: str) -> None:
+    now = NOON + 3600 * SECOND
+    insert(
+        store.client,
+        *(call(n, project=f"p{n}", start_time=NOON, organisation="acme") for n in range(1, 4)),
+        call(4, project="p4", start_time=NOON, organisation="other"),
+        call(5, project="p1", start_time=NOON - 86_400 * SECOND, organisation="acme"),
+    )
+    budgets = Budgets(store=store.client, redis=(redis := connect_memory(redis_url)))
+    scopes: dict[str, dict[str, str]] = {
+        "acme": {"organisation": "acme"}, "gpt": {"organisation": "acme", "model": "gpt-4o"}, "every": {},
+    }  # fmt: skip
+    documents = [
+        ("*", name, Budget.model_validate({"amount": "0.004", "scope": scope}))
+        for name, scope in scopes.items()
+    ]
+    told = budgets.tick(documents, now)
+    moment = datetime.fromtimestamp(now // SECOND, UTC)
+    spent = {name: redis.hget(counter_key("*", name, "month", moment), "spent") for name in scopes}
+    assert spent == {"acme": "4000000", "gpt": "4000000", "every": "5000000"}
+    assert {event.project for event in told} == {"*"}
+    assert {event.title for event in told if event.state == "blocked"} == {
+        f"Budget {name} is used up" for name in scopes
+    }
+
+
 def test_every_stage_of_a_budget_is_told_by_what_it_does(store: Store, redis_url: str) -> None:
     budget = Budget(
         amount=Decimal("0.01"), period="total", alert_at=[0.5], cheaper_at=0.6, cheaper_route="cheap",

@@ -104,18 +104,19 @@ def test_coverage_says_what_share_of_the_calls_was_sampled_scored_and_skipped(
 def test_reading_calls_again_takes_several_ticks_where_one_cannot_hold_them(
     world: World, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spanledger_workers.evaluation.planning.PAGE", 8)
+    monkeypatch.setattr("spanledger_workers.evaluation.planning.PAGE", 6)
     monkeypatch.setattr("spanledger_workers.evaluation.planning.PAGES", 2)
-    begin = time.time_ns() - 60 * SECOND
+    begin = time.time_ns() - 30 * SECOND
     rule = replace(RULE, filter={}, rate=1.0, strata=())
     planner = Planner(store=world.client, redis=connect_memory(redis_url), hand_over=lambda rule, jobs: None)
     planner.tick([rule], begin)
     made = 0
-    for second in range(60):  # twenty seconds hold 60 calls, a tick 16
+    for second in range(40):  # twenty seconds hold 60 calls, a tick 12
         at = begin + second * SECOND
-        world.insert([world.call(start_time=at) for _ in range(3)], inserted_at=at)
+        if second < 30:
+            world.insert([world.call(start_time=at) for _ in range(3)], inserted_at=at)
         made += planner.tick([rule], at + 5 * SECOND)
-    assert made == 3 * 60
+    assert made == 3 * 30
 
 
 @pytest.mark.clickhouse

@@ -28,6 +28,9 @@ LEASE_MS = 15 * 60_000
 MISSING = "spanledger:budget:missing"
 """The set of counter keys that were made without knowing what was spent before."""
 
+SHARED_PREFIX = "*/"
+"""What the name of a budget over all projects begins with in a project's snapshot: no budget of its own hides it."""
+
 TOTAL_START = "1970-01-01"
 """The period start of a budget that never resets."""
 
@@ -130,7 +133,9 @@ class BudgetBook:
         return Applied(
             name=name,
             budget=budget,
-            key=counter_key(self._project, name, budget.period, now),
+            key=counter_key(
+                budget.project or self._project, name.removeprefix(SHARED_PREFIX), budget.period, now
+            ),
             limit=_share(budget, share),
             resets_at=period_end(budget.period, now),
             is_cache_only=share is not None and share == budget.cache_only_at and share != budget.block_at,

@@ -132,6 +132,7 @@ class Budget:
     """A limit on spend. ``scope`` holds the fields a call must equal to count; empty: every call.
 
     ``amount`` is USD. ``alert_at`` and ``block_at`` are shares of it; ``block_at`` None never blocks.
+    ``project`` is ``*`` for a budget over all projects together; empty: over the project that it stands in.
     ``covers`` names kinds of spend (empty: all). From the share ``cheaper_at`` on calls go to the route ``cheaper_route``, from ``cache_only_at`` on only
     the cache answers.
     """
@@ -145,6 +146,7 @@ class Budget:
     cheaper_route: str = ""
     cache_only_at: float | None = None
     covers: tuple[str, ...] = ()
+    project: str = ""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

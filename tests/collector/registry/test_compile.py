@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from spanledger.serving.budgets import BudgetBook
 from spanledger.serving.snapshot import Snapshot
 from spanledger_collector.store.registry.compile import compile_snapshot
 from spanledger_collector.store.registry.plan import Version
@@ -34,6 +36,27 @@ def test_shared_documents_are_seen_by_every_project_and_its_own_come_first() -> 
     assert (b["openai"].base_url, b["claude"].provider) == ("https://shared", "anthropic")
     assert snapshot.projects["b"].budgets["all"].amount == Decimal(5)
     assert snapshot.projects["a"].budgets == {}
+
+
+def test_a_budget_over_all_projects_is_in_each_and_hidden_by_none() -> None:
+    snapshot, skipped = compile_snapshot(
+        [
+            version("*", "budget", "company", {"amount": "100", "scope": {"organisation": "acme"}}),
+            version("a", "budget", "company", {"amount": "100000"}),
+            version("b", "route", "r", {"targets": [{"upstream": "u", "model": "m"}]}),
+        ]
+    )
+    assert skipped == []
+    books = {name: BudgetBook(p.budgets, name) for name, p in snapshot.projects.items()}
+    now = datetime(2026, 5, 4, tzinfo=UTC).timestamp()
+    keys = {
+        name: [one.key for one in book.applied({"organisation": "acme"}, now)] for name, book in books.items()
+    }
+    shared = "spanledger:budget:*:company:2026-05-01"
+    assert keys == {"a": [shared, "spanledger:budget:a:company:2026-05-01"], "b": [shared]}
+    assert (
+        books["a"].applied({"organisation": "other"}, now)[0].key == "spanledger:budget:a:company:2026-05-01"
+    )
 
 
 def test_only_usable_gateway_keys_leave_the_collector() -> None:

@@ -137,7 +137,8 @@ def test_a_member_is_named_by_an_address_in_small_letters(name: str) -> None:
 def test_only_shared_kinds_may_stand_in_project_star() -> None:
     validate("upstream", "x", GOOD["upstream"], "*")
     with pytest.raises(
-        DocumentError, match=r"only currency, gpu_pool, key, member, price, redaction, upstream may stand"
+        DocumentError,
+        match=r"only budget, currency, gpu_pool, key, member, price, redaction, upstream may stand",
     ):
         validate("route", "x", GOOD["route"], "*")
 
@@ -171,11 +172,15 @@ WORKERS_ONLY: defaultdict[type[Document], set[str]] = defaultdict(
 """Fields that gateways have no use for."""
 
 
+_BY_PLACE: dict[type, set[str]] = {snapshot.Price: {"name", "version"}, snapshot.Budget: {"project"}}
+"""Fields that say where a document stands, and not what is in it."""
+
+
 @pytest.mark.parametrize(("model", "value"), PAIRS, ids=[pair[1].__name__ for pair in PAIRS])
 def test_fields_and_defaults_are_the_same_at_the_gateway(model: type[Document], value: type) -> None:
     """Documents are stored without defaults, so a gateway fills in its own: they must be the same."""
     theirs = {entry.name: entry for entry in dataclasses.fields(value)}
-    extra = {"name", "version"} if value is snapshot.Price else set[str]()
+    extra = _BY_PLACE.get(value, set())
     shared = {name: ours for name, ours in model.model_fields.items() if name not in WORKERS_ONLY[model]}
     assert set(theirs) - extra == set(shared)
     for name, ours in shared.items():

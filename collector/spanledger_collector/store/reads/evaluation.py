@@ -232,7 +232,8 @@ def scores_since(
 
 _SPEND = """
 SELECT sum(toDecimal128(ifNull(cost_total, 0), 9)) AS usd FROM spans
-WHERE project = {project:String} AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND billable
+WHERE ({everywhere:Bool} OR project = {project:String})
+    AND start_time >= fromUnixTimestamp64Nano({since:Int64}, 'UTC') AND billable
     AND (NOT {by_organisation:Bool} OR organisation = {organisation:String})
     AND (NOT {by_team:Bool} OR team = {team:String})
     AND (NOT {by_key_id:Bool} OR key_id = {key_id:String})
@@ -244,15 +245,19 @@ WHERE project = {project:String} AND start_time >= fromUnixTimestamp64Nano({sinc
 """
 
 
-def spend(client: Client, *, project: str, scope: Mapping[str, str], since: int) -> Decimal:
+def spend(
+    client: Client, *, project: str, scope: Mapping[str, str], since: int, everywhere: bool = False
+) -> Decimal:
     """USD of billable calls started at or after ``since`` (ns) within the scope; unpriced calls add nothing.
+
+    ``everywhere``: of all projects together.
 
     Raises ValueError for a field that budgets do not know.
     """
     unknown = sorted(set(scope) - set(BUDGET_FIELDS))
     if unknown:
         raise ValueError(f"a budget's scope cannot hold {', '.join(unknown)}")
-    parameters: dict[str, Any] = {"project": project, "since": since}
+    parameters: dict[str, Any] = {"project": project, "since": since, "everywhere": everywhere}
     for name in BUDGET_FIELDS:
         parameters |= {f"by_{name}": name in scope, name: scope.get(name, "")}
     return Decimal(ask_one(client, _SPEND, parameters)["usd"])

@@ -124,13 +124,15 @@ class Ask:
     """Which rows: ``only`` keeps those whose dimension has that value, ``tag`` those that carry all of these tags.
 
     ``known_before``: what was known before that day (UTC), whichever months were closed. ``as_closed`` false counts what
-    came after a closed month's cutoff too.
+    came after a closed month's cutoff too. ``everywhere``: rows of all projects, for budgets over all of them; never for
+    what a tenant asks.
     """
 
     only: Mapping[str, str] | None = None
     tag: Sequence[str] = ()
     known_before: date | None = None
     as_closed: bool = True
+    everywhere: bool = False
 
 
 def known_dimension(name: str) -> bool:
@@ -194,7 +196,7 @@ def _asked(
     if step_s is not None:
         parameters["step"] = step_s
         groups.append(_BUCKET.format(time="toDateTime(day, 'UTC')" if lean else "time"))
-    where = [*_within(lean), *_conditions(which, closed, parameters)]
+    where = [*_within(which.everywhere, lean), *_conditions(which, closed, parameters)]
     measures = [f"ifNull(sum({name}), 0) AS {name}_" for name in counts]
     measures += [f"ifNull(sum({_converted(name, rates, parameters)}), 0) AS {name}_" for name in money]
     names = [group.rsplit(" AS ", 1)[1] for group in groups]
@@ -232,8 +234,8 @@ _TIMES = (
 )
 
 
-def _within(lean: bool) -> list[str]:
-    return ["project = {project:String}", *(_DAYS if lean else _TIMES)]
+def _within(everywhere: bool, lean: bool) -> list[str]:
+    return [*([] if everywhere else ["project = {project:String}"]), *(_DAYS if lean else _TIMES)]
 
 
 def _expression(name: str, bound: str, parameters: dict[str, object]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from spanledger.serving.budgets import SHARED_PREFIX
 from spanledger.serving.decoding import DecodingError, decode
 from spanledger.serving.snapshot import (
     Budget,
@@ -31,7 +32,7 @@ def compile_snapshot(documents: Iterable[Version]) -> tuple[Snapshot, list[str]]
     """Compile the documents, and say which of them could not be read and were left out.
 
     A project is present when it has a document or a key of its own. Of two documents with one
-    name the project's own hides the one in ``*``.
+    name the project's own hides the one in ``*``, but for budgets: those in ``*`` are over all projects together.
     """
     skipped: list[str] = []
     rows = [row for row in documents if row.kind in KINDS]
@@ -79,10 +80,14 @@ def _named(kind: str, into: type[T], rows: list[Version], skipped: list[str]) ->
         if row.kind != kind:
             continue
         try:
-            found[row.name] = decode(into, _values(row))
+            found[_name(row)] = decode(into, _values(row))
         except DecodingError as wrong:
             skipped.append(f"{row.project}/{kind}/{row.name}@{row.version}: {wrong}")
     return dict(sorted(found.items()))
+
+
+def _name(row: Version) -> str:
+    return f"{SHARED_PREFIX}{row.name}" if row.kind == "budget" and row.project == SHARED else row.name
 
 
 def _values(row: Version) -> dict[str, Any]:
@@ -91,6 +96,8 @@ def _values(row: Version) -> dict[str, Any]:
             **row.document,
             "provider": row.document.get("provider") or row.document.get("protocol", "openai"),
         }
+    if row.kind == "budget" and row.project == SHARED:
+        return {**row.document, "project": SHARED}
     if row.kind == "price":
         return {**row.document, "name": row.name, "version": row.version}
     return row.document

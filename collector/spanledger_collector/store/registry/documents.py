@@ -26,7 +26,7 @@ SHARED = "*"
 """The project whose documents every project sees."""
 
 SHARED_KINDS: frozenset[str] = frozenset(
-    {"upstream", "price", "gpu_pool", "redaction", "key", "member", "currency"}
+    {"upstream", "price", "gpu_pool", "redaction", "key", "member", "currency", "budget"}
 )
 """Kinds that may stand in project ``*``."""
 
