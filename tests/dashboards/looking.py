@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 LOOKS = Path(__file__).parent / "looks"
 CELLS = (48, 30)
@@ -26,6 +27,17 @@ ALLOWED = 0.35
 def thumbnail(screenshot: bytes) -> Image.Image:
     """A screenshot as a few grey cells."""
     return Image.open(io.BytesIO(screenshot)).convert("L").resize(CELLS, Image.Resampling.BOX)
+
+
+def fits(page: Page) -> bool:
+    """Whether a page is no wider than its window, once charts followed a change of it."""
+    try:
+        page.wait_for_function(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth", timeout=10_000
+        )
+    except PlaywrightTimeout:
+        return False
+    return True
 
 
 def settled(page: Page, tries: int = 30) -> Image.Image:
