@@ -7,7 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -44,6 +53,18 @@ class Visit:
         self.page.goto(self.base + path)
         self.drawn()
         return self.page
+
+    def follow(self, link: Locator, address: str) -> None:
+        """Press a link until the page is there: a press while the page is drawn anew is lost."""
+        for last in (False, False, True):
+            link.click()
+            try:
+                self.page.wait_for_url(address, timeout=30_000 if last else 8_000)
+                break
+            except PlaywrightTimeout:
+                if last:
+                    raise
+        self.drawn()
 
     def drawn(self) -> None:
         """Wait until the page is there and nothing is loading."""

@@ -32,6 +32,7 @@ LONG = (
     "collector/finance/test_gpu.py",
     "dashboards/test_cache_bound.py",
     "dashboards/test_finance.py",
+    "dashboards/test_looks.py",
     "e2e/test_cache_bound.py",
     "e2e/test_experiments.py",
     "gateway/test_semantic_cache.py",

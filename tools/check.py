@@ -7,10 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,14 +20,6 @@ class Step(NamedTuple):
 
     name: str
     argv: list[str]
-
-
-class Outcome(NamedTuple):
-    """What became of a check: its exit code."""
-
-    step: Step
-    code: int
-    seconds: float
 
 
 STATIC = [
@@ -54,44 +43,19 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     if not given.static:
         install_chromium()
-    outcomes = [] if given.long else [_run(step) for step in STATIC]
-    if not given.static:
-        outcomes += _run_together(LONG if given.long else TESTS)
+    steps = STATIC if given.static else LONG if given.long else STATIC + TESTS
+    outcomes = [(step.name, *_run(step)) for step in steps]
     print()
-    for outcome in outcomes:
-        print(f"{'FAILED' if outcome.code else 'ok    '}  {outcome.step.name:<12} {outcome.seconds:6.1f} s")
-    return int(any(outcome.code for outcome in outcomes))
+    for name, code, took in outcomes:
+        print(f"{'ok    ' if code == 0 else 'FAILED'}  {name:<12} {took:6.1f} s")
+    return int(any(code for _, code, _ in outcomes))
 
 
-def _run(step: Step) -> Outcome:
-    print(_heading(step), flush=True)
+def _run(step: Step) -> tuple[int, float]:
+    print(f"\n== {step.name}: {' '.join(step.argv)}", flush=True)
     began = time.monotonic()
     code = subprocess.run(step.argv, cwd=ROOT, check=False).returncode
-    return Outcome(step, code, time.monotonic() - began)
-
-
-def _run_together(steps: Sequence[Step]) -> list[Outcome]:
-    """All at once, since end to end tests mostly wait; what the others print comes after what the first prints."""
-    with tempfile.TemporaryDirectory() as folder:
-        logs = [Path(folder, step.name) for step in steps[1:]]
-        with ThreadPoolExecutor(len(steps)) as pool:
-            others = [pool.submit(_run_quietly, step, log) for step, log in zip(steps[1:], logs, strict=True)]
-            outcomes = [_run(steps[0])]
-            for other, log in zip(others, logs, strict=True):
-                outcomes.append(other.result())
-                print(_heading(outcomes[-1].step), log.read_text(errors="replace"), sep="\n", flush=True)
-    return outcomes
-
-
-def _run_quietly(step: Step, log: Path) -> Outcome:
-    began = time.monotonic()
-    with log.open("wb") as into:
-        done = subprocess.run(step.argv, cwd=ROOT, check=False, stdout=into, stderr=subprocess.STDOUT)
-    return Outcome(step, done.returncode, time.monotonic() - began)
-
-
-def _heading(step: Step) -> str:
-    return f"\n== {step.name}: {' '.join(step.argv)}"
+    return code, time.monotonic() - began
 
 
 def install_chromium() -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Response, expect
 from spanledger.records import CallRecord
 from tests.collector.rows import insert
 from tests.dashboards.conftest import ADMIN, OPERATOR, Dashboard, Open
-from tests.dashboards.looking import ALLOWED, agreed, difference, fits, settled
+from tests.dashboards.looking import fits
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.browser]
 
@@ -57,14 +57,10 @@ NO_DATA = (
 )  # these speak of documents or months, whatever the time range
 
 
-WIDTHS = (1440, 1024)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_draws_is_light_looks_as_agreed_and_is_accessible(visit: Open, scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1024)])
+def test_every_page_draws_is_light_and_accessible(visit: Open, scheme: str, width: int) -> None:
     """Light: what a page brings beyond shared assets stays below 300 KB."""
-    tab = visit(scheme=scheme, width=WIDTHS[0], check=True)
-    changed: list[str] = []
+    tab = visit(scheme=scheme, width=width, check=True)
     weights: dict[str, int] = {}
 
     def weigh(response: Response) -> None:
@@ -77,10 +73,7 @@ def test_every_page_draws_is_light_looks_as_agreed_and_is_accessible(visit: Open
         expect(page.locator("#main h1")).to_have_text(title)
         expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
         assert page.locator(".notice.red").count() == 0, path
-        for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 900})
-            assert fits(page), f"{path} is wider than a window of {width} px"
-            changed.append(agreed(path, f"{scheme}-{width}", settled(page)))
+        assert fits(page), f"{path} is wider than a window of {width} px"
         axe: Any = Axe()  # has no types
         found: list[dict[str, Any]] = axe.run(page).response["violations"]
         grave = [
@@ -89,26 +82,8 @@ def test_every_page_draws_is_light_looks_as_agreed_and_is_accessible(visit: Open
             if one["impact"] in ("serious", "critical")
         ]
         assert grave == []
-    assert [one for one in changed if one] == []
     assert {url: size for url, size in weights.items() if size > 300_000} == {}
     assert len(weights) >= len(PAGES)
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        "document.querySelectorAll('link[rel=stylesheet]').forEach(one => one.remove())",
-        "document.documentElement.dataset.mantineColorScheme = 'dark'",
-        "document.querySelector('nav').remove()",
-    ],
-)
-def test_a_page_that_lost_its_style_its_scheme_or_its_navigation_looks_otherwise(
-    visit: Open, broken: str
-) -> None:
-    page = visit(check=True).open("/gpu")
-    before = settled(page)
-    page.evaluate(broken)
-    assert difference(before, settled(page)) > ALLOWED
 
 
 def test_a_page_without_data_says_what_to_do_next(visit: Open) -> None:
@@ -210,9 +185,7 @@ def test_a_filter_stands_in_the_address_and_survives_a_reload(visit: Open) -> No
 def test_the_time_range_goes_along_from_page_to_page(visit: Open) -> None:
     tab = visit()
     page = tab.open("/?range=7d")
-    page.locator("nav .item", has_text="Spend").click()
-    page.wait_for_url("**/spend?range=7d")
-    tab.drawn()
+    tab.follow(page.locator("nav .item", has_text="Spend"), "**/spend?range=7d")
 
 
 def test_a_project_of_another_is_refused_in_words(visit: Open) -> None:
