@@ -81,8 +81,7 @@ class Collector:
             settings.redis_url, socket_timeout=1, socket_connect_timeout=1
         )
         self.registry = Registry(self._client, RedisAnnouncer(broker))
-        self._bills = prometheus_client.CollectorRegistry()
-        self._bills.register(BillRows(self._reader))
+        self.metrics.registry.register(BillRows(self._reader))
         self._kept = KeptAnswers(broker)
         self.keys = KeyDirectory(self.registry, settings.bootstrap_key, settings.folder / "keys.json")
         prices = PriceBook(self.registry)
@@ -162,7 +161,6 @@ class Collector:
         oldest = self.spool.oldest_received_at
         self.metrics.spool_age.set(0 if oldest is None else max(0, time.time_ns() - oldest) / 1e9)
         content = prometheus_client.generate_latest(self.metrics.registry)
-        content += prometheus_client.generate_latest(self._bills)
         content += prometheus_client.generate_latest()
         return Response(content, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 

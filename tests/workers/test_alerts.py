@@ -119,7 +119,7 @@ def test_an_apprise_url_nobody_knows_is_refused_for_good() -> None:
     assert refused.value.permanent
 
 
-def test_waits_double_up_to_a_quarter_of_an_hour() -> None:
+def test_waits_double_up_to_two_minutes() -> None:
     assert [wait_s(n) for n in (1, 2, 3, 20)] == [5, 10, 20, 120]
 
 

@@ -25,7 +25,7 @@ from .asking import Reader, Store
 from .callers import Caller, caller_with
 from .lines import Usd
 from .problems import Refusal
-from .times import Day
+from .times import FIRST_DAY, LAST_DAY, Day
 
 router = APIRouter(prefix="/api/finance", tags=["finance"])
 
@@ -85,7 +85,10 @@ class StatementBody(BaseModel):
 
 def month_of(name: str) -> tuple[date, date]:
     """The first day of a month and of the next. Raises Refusal for what is no month."""
-    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", name) or not "1971" <= name[:4] <= "2148":
+    if (
+        not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", name)
+        or not FIRST_DAY.year <= int(name[:4]) <= LAST_DAY.year
+    ):
         raise Refusal(422, f"{name[:20]!r} is no month: write it as 2026-05")
     first = date(int(name[:4]), int(name[5:]), 1)
     return first, (first + timedelta(days=32)).replace(day=1)

@@ -13,6 +13,8 @@ _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _NS = 10**9
 LATEST = 2**63 - 1
 EARLIEST = 0
+FIRST_DAY, LAST_DAY = date(1971, 1, 1), date(2148, 12, 31)
+"""Days and months that the store holds (1970 to June 2149), with those beside them."""
 
 
 def _written_day(value: object) -> object:
@@ -25,7 +27,7 @@ def _written_day(value: object) -> object:
 Day = Annotated[
     date,
     BeforeValidator(_written_day),
-    Field(ge=date(1970, 1, 1), le=date(2149, 6, 6)),  # what the store holds
+    Field(ge=FIRST_DAY, le=LAST_DAY),
 ]
 """A day that a caller gives."""
 

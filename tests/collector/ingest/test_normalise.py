@@ -67,7 +67,7 @@ def row(attributes: dict[str, Any], **given: Any) -> Row:
     return one(attributes, **given).row
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(st.one_of(st.sampled_from(NAMES), st.text(max_size=12)), VALUES, max_size=8),
     st.lists(

@@ -219,7 +219,7 @@ def _nouns(tokens: list[Token]) -> list[str]:
                 for group, kind in ((_TIMES, "time"), (_PLACES, "place"), (_REASONS, "reason"))
                 if key in group
             ]
-            found += ["person"] if key in _AGENTS or key in _SIDES else []
+            found += ["person"] if key in _AGENTS else []
             found += ["place"] if key in ("find", "locate") else []
             found += ["duration"] if key in _LASTING else []
     return found
@@ -227,13 +227,9 @@ def _nouns(tokens: list[Token]) -> list[str]:
 
 _AGENTS = words.of(
     "owner inventor author founder discoverer director creator president writer leader winner artist actor actress singer "
-    "painter composer architect player scientist explorer king queen emperor poet"
+    "painter composer architect player scientist explorer king queen emperor poet "
+    "country team company club nation band person"  # these may win, make or own as a person does
 )
-_SIDES = words.of(
-    "country team company club nation band person"
-)  # what may win, make or own as a person does
-
-
 _LASTING = words.of("time take last second minute hour")
 
 
