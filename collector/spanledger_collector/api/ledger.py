@@ -103,7 +103,7 @@ def overview(
     width = step_s or window.step_s()
     if window.length // 10**9 // width > MAX_BUCKETS:
         raise Refusal(422, f"more than {MAX_BUCKETS} buckets: take a greater step_s or a shorter window")
-    series = overview_reads.series(store, caller.project, window, width)
+    series = overview_reads.totals_series(store, caller.project, window, width)
     return OverviewBody(
         step_s=width,
         totals=_measures(overview_reads.totals(store, caller.project, window)),
@@ -112,5 +112,5 @@ def overview(
     )
 
 
-def _measures(found: overview_reads.Measures) -> MeasuresBody:
+def _measures(found: overview_reads.Total) -> MeasuresBody:
     return MeasuresBody.model_validate(found, from_attributes=True)

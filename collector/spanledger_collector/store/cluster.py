@@ -26,6 +26,9 @@ SHARD_BY = {
     "ledger_day": "cityHash64(project, team)",  # written by views beside the rows, so on every shard
     "ledger_user_day": "cityHash64(user_id)",
     "ledger_tags_day": "cityHash64(project, team)",
+    "call_hour": "cityHash64(project)",
+    "call_day": "cityHash64(project)",
+    "person_day": "cityHash64(id)",
     "vendor_usage": "cityHash64(project, team)",
     "task_runs": "rand()",
     "eval_coverage": "cityHash64(project, evaluator)",

@@ -42,7 +42,7 @@ class _Kept:
     rule: str  # the field of Days
 
 
-# Whatever quotes a span's content goes with the spans.
+# Whatever quotes a span's content or counts what lists show goes with the spans.
 _TABLES = (
     _Kept("spans", "start_time", "spans"),
     _Kept("eval_jobs", "time", "spans"),
@@ -50,6 +50,9 @@ _TABLES = (
     _Kept("engine_samples", "time", "spans"),
     _Kept("repricings", "start_time", "spans"),
     _Kept("gpu_costs", "time", "spans"),
+    _Kept("call_hour", "hour", "spans"),
+    _Kept("call_day", "day", "spans"),
+    _Kept("person_day", "day", "spans"),
     _Kept("scores", "time", "scores"),
     _Kept("events", "time", "events"),
     _Kept("eval_coverage", "window_start", "scores"),

@@ -10,7 +10,8 @@ from dash.development.base_component import Component
 from spanledger_collector.store.reads import events as audit
 from spanledger_collector.store.reads import ledger, overview
 from spanledger_collector.store.reads.events import EventRow
-from spanledger_collector.store.reads.overview import Measures, ScorePoint
+from spanledger_collector.store.reads.overview import Measures, ScorePoint, Total
+from spanledger_collector.store.reads.window import DAY, SECOND
 from spanledger_dashboards import colours as palette
 from spanledger_dashboards.figures.frame import COUNT, PERCENT, Figure, money_unit, time_unit
 from spanledger_dashboards.figures.series import Line, Mark, lines, stacked
@@ -23,6 +24,9 @@ from spanledger_dashboards.text import change, count, duration, line, percent, s
 from spanledger_dashboards.top import top
 from spanledger_dashboards.view import View
 
+_BY_DAYS = 14 * DAY
+"""From this length on, cost is shown by days, which the ledger has summed."""
+
 FIRST_CALL = """import spanledger
 from openai import OpenAI
 
@@ -32,6 +36,7 @@ client = spanledger.wrap(OpenAI())   # records prompt, answer, tokens, cost, lat
 async def render(view: View) -> Component:
     """Totals against the period before, four charts, the scores, and what happened lately."""
     step = view.window.step_s()
+    money_step = max(step, DAY // SECOND) if view.window.length >= _BY_DAYS else step
     (total, before, series), (models, scores, trail), tint = await gather(
         gather(
             read(view, overview.totals, view.window),
@@ -39,7 +44,7 @@ async def render(view: View) -> Component:
             read(view, overview.series, view.window, step),
         ),
         gather(
-            read(view, ledger.costs, view.window, ["model"], step_s=step),
+            read(view, ledger.costs, view.window, ["model"], step_s=money_step),
             read(view, overview.score_series, view.window, view.window.step_s(points=24)),
             read(view, audit.events, view.window, limit=200),
         ),
@@ -51,15 +56,15 @@ async def render(view: View) -> Component:
     if not total.calls and not before.calls:
         return _page(title, _nothing_yet())
     marks = event_marks(trail)
-    groups = top(models, view.window, step)
+    groups = top(models, view.window, money_step)
     return _page(
         title,
         _numbers(view, total, before),
         grid(
             panel("Calls", chart("calls", _calls(view, series, step, marks), "Calls over time by outcome"),
                   about="per " + _every(step)),
-            panel("Cost by model", chart("cost", _cost(view, groups, tint, step), "Cost over time by model"),
-                  about="USD per " + _every(step)),
+            panel("Cost by model", chart("cost", _cost(view, groups, tint, money_step), "Cost over time by model"),
+                  about="USD per " + _every(money_step)),
             panel("Latency", chart("latency", _latency(view, series, step, marks), "Latency over time, median and 95th percentile"),
                   about="whole answer, half and 95 % of calls are faster"),
             panel("Errors and cache hits", chart("errors", _rates(view, series, step, marks), "Share of calls that failed and that the cache answered"),
@@ -91,7 +96,7 @@ def _nothing_yet() -> Component:
     )
 
 
-def _numbers(view: View, total: Measures, before: Measures) -> Component:
+def _numbers(view: View, total: Total, before: Total) -> Component:
     unpriced = f"{count(total.unpriced)} unpriced" if total.unpriced else "every call priced"
     return stats(
         stat("Calls", short(total.calls), about=change(total.calls, before.calls), href=view.href("/calls"), title=count(total.calls)),

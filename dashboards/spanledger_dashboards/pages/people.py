@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Sequence
-from typing import Literal
 
 from dash import html
 from dash.development.base_component import Component
@@ -12,7 +11,7 @@ from dash.development.base_component import Component
 from spanledger_collector.store.reads import calls, people
 from spanledger_collector.store.reads.asking import Row
 from spanledger_collector.store.reads.calls import CallFilter
-from spanledger_collector.store.reads.people import Person
+from spanledger_collector.store.reads.people import Person, Who
 from spanledger_dashboards.here import read
 from spanledger_dashboards.messages import excerpt
 from spanledger_dashboards.pages.calls import cost_text
@@ -23,7 +22,6 @@ from spanledger_dashboards.parts.basic import empty, link, moment, page_title, p
 from spanledger_dashboards.text import ago, count, duration, line, usd, usd_exact
 from spanledger_dashboards.view import View
 
-Who = Literal["session_id", "user_id"]
 ORDERS: dict[str, people.Order] = {"last": "last", "cost": "cost", "calls": "calls"}
 LIMIT = 200
 

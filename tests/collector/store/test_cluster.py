@@ -31,10 +31,10 @@ def test_every_table_is_either_spread_over_shards_or_whole_on_each_node() -> Non
 
 def test_a_view_reads_and_writes_the_tables_of_its_own_node() -> None:
     views = [made for made in STATEMENTS if "MATERIALIZED VIEW" in made]
-    assert len(views) == 18
+    assert len(views) == 21
     for view in views:
         assert re.search(
-            r" TO (cost_hour|cost_day|ledger_day|ledger_user_day|ledger_tags_day|vendor_usage|events)_local\b",
+            r" TO (cost_hour|cost_day|ledger_day|ledger_user_day|ledger_tags_day|vendor_usage|events|call_hour|call_day|person_day)_local\b",
             view,
         )
         assert re.search(

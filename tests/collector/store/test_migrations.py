@@ -93,6 +93,7 @@ def test_no_shipped_migration_was_edited() -> None:
             "0012_ledger_axes.sql": "3c6ba6e2759e84e0",
             "0013_timeline.sql": "65d4d857c62f2c8e",
             "0014_vendor_usage.sql": "13cf61310498b6e3",
+            "0015_calls.sql": "a5d1fbf4c34920fe",
         }
     )
 

@@ -14,7 +14,7 @@ from . import newest
 from .asking import Client, Row, ask, every, statement
 from .rules import CALLS
 from .spend import MODEL, OVER_SPANS
-from .window import IN_SPANS, Window
+from .window import DAY, IN_DAYS, IN_SPANS, Window
 
 Show = Literal["calls", "roots", "all"]
 
@@ -33,6 +33,9 @@ EXACT: dict[str, str] = {
     "guard_action": "guard_action",
 }
 """Filters that compare for equality, and the expression over ``spans`` for each."""
+
+SUMMED = frozenset({"status", "model", "team", "route", "cache"})
+"""Those by which ``call_day`` counts calls."""
 
 _TOKENS = (
     "ifNull(input_tokens, 0) + ifNull(cache_read_tokens, 0) + ifNull(cache_write_tokens, 0)"
@@ -142,6 +145,11 @@ class CallFilter:
     unpriced: bool = False
     trace: str = ""
 
+    @property
+    def summed(self) -> bool:
+        """Whether ``call_day`` can count what it asks for."""
+        return self == CallFilter(equal=self.equal) and self.equal.keys() <= SUMMED
+
     def settings(self) -> dict[str, object]:
         """The engine's settings for the question: a search through texts ends after ``SEARCH_S`` seconds."""
         searches = self.words or self.input_words or self.input_has
@@ -245,21 +253,35 @@ def _within_page(conditions: Sequence[str], descending: bool) -> str:
 
 def count_calls(client: Client, project: str, window: Window, which: CallFilter) -> int:
     """How many spans ``calls`` would list in all."""
-    conditions, parameters = which.where()
+    parameters: dict[str, object] = {"project": project, **window.bound()}
+    if window.whole(DAY) and which.summed:
+        table, counted, conditions = "call_day", "sum(calls)", [IN_DAYS]
+        for name, value in which.equal.items():
+            conditions.append(f"{name} = {{eq_{name}:String}}")
+            parameters[f"eq_{name}"] = value
+    else:
+        table, counted, (found, bound) = "spans", "count()", which.where()
+        conditions = [IN_SPANS, *found]
+        parameters |= bound
     sql = statement(
         which.prefix(),
-        "SELECT count() AS n FROM spans WHERE project = {project:String} AND",
-        every([IN_SPANS, *conditions]),
+        f"SELECT {counted} AS n FROM {table} WHERE project = {{project:String}} AND",  # noqa: S608
+        every(conditions),
     )
-    parameters |= {"project": project, **window.bound()}
     return int(ask(client, sql, parameters, which.settings())[0]["n"])
 
 
 def values(client: Client, project: str, window: Window, column: str, limit: int = 200) -> list[str]:
-    """The values of one filter column in the window, most frequent first, without the empty one."""
+    """The values of one filter column in the window, most frequent first, without the empty one.
+
+    Of whole days it tells the values that calls have, else those of all spans.
+    """
+    table, value, counted, within = "spans", EXACT[column], "count()", IN_SPANS
+    if window.whole(DAY) and column in SUMMED:
+        table, value, counted, within = "call_day", column, "sum(calls)", IN_DAYS
     sql = statement(
-        f"SELECT {EXACT[column]} AS value, count() AS n FROM spans WHERE project = {{project:String}} AND",  # noqa: S608
-        every([IN_SPANS, "value != ''"]),
+        f"SELECT {value} AS value, {counted} AS n FROM {table} WHERE project = {{project:String}} AND",  # noqa: S608
+        every([within, "value != ''"]),
         "GROUP BY value ORDER BY n DESC, value LIMIT {limit:UInt32}",
     )
     rows = ask(client, sql, {"project": project, "limit": limit, **window.bound()})

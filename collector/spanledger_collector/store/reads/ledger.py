@@ -20,7 +20,7 @@ from spanledger.records import USAGE
 
 from .asking import Client, every, statement
 from .months import Month, counted, months
-from .window import DAY, SECOND, Window
+from .window import DAY, IN_DAYS, IN_TIME, SECOND, Window
 
 LEAN = frozenset(
     {
@@ -211,8 +211,7 @@ def _asked(
 
 def source_of(window: Window, by: Sequence[str], step_s: int | None, which: Ask) -> str:
     """The table that answers: a daily sum that has the dimensions, for whole days; else the rows."""
-    whole = window.start % DAY == 0 and window.end % DAY == 0
-    if not whole or (step_s is not None and step_s % (DAY // SECOND) != 0):
+    if not window.whole(DAY) or (step_s is not None and step_s % (DAY // SECOND) != 0):
         return "ledger"
     names = {"tags" if name.startswith(TAG) else name for name in (*by, *(which.only or ()))}
     if which.tag:
@@ -224,18 +223,10 @@ def source_of(window: Window, by: Sequence[str], step_s: int | None, which: Ask)
 
 
 _BUCKET = "toUnixTimestamp(toStartOfInterval({time}, toIntervalSecond({{step:UInt32}}), 'UTC')) AS bucket"
-_DAYS = (
-    "day >= toDate(fromUnixTimestamp64Nano({start:Int64}, 'UTC'))",
-    "day < toDate(fromUnixTimestamp64Nano({end:Int64}, 'UTC'))",
-)
-_TIMES = (
-    "time >= fromUnixTimestamp64Nano({start:Int64}, 'UTC')",
-    "time < fromUnixTimestamp64Nano({end:Int64}, 'UTC')",
-)
 
 
 def _within(everywhere: bool, lean: bool) -> list[str]:
-    return [*([] if everywhere else ["project = {project:String}"]), *(_DAYS if lean else _TIMES)]
+    return [*([] if everywhere else ["project = {project:String}"]), IN_DAYS if lean else IN_TIME]
 
 
 def _expression(name: str, bound: str, parameters: dict[str, object]) -> str:

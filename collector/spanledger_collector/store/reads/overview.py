@@ -1,36 +1,41 @@
 """How much, how fast, how well: totals and buckets of one project's calls in a window.
 
 Calls are billable spans and requests that failed without one (``rules.CALLS``); cost, savings and unpriced are
-the ledger's, so that pages add up to it.
+the ledger's, so that pages add up to it. Windows and buckets of whole hours are told by ``call_hour``, whose quantiles are
+within 0.5 % of the calls' own.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 
 from . import ledger
-from .asking import Client, Row, ask, ask_one
+from .asking import Client, Row, ask, ask_one, every, statement
 from .rules import CALLS
-from .window import IN_SPANS, IN_TIME, Window
+from .window import HOUR, IN_HOURS, IN_SPANS, IN_TIME, SECOND, Window
 
-_MEASURES = """
-    count() AS calls,
-    countIf(status = 'error') AS errors,
-    countIf(status = 'cut') AS cut,
-    countIf(cache IN ('exact', 'semantic')) AS cache_hits,
-    quantilesTDigest(0.5, 0.95)(duration_ns) AS latency,
-    quantileTDigestIf(0.5)(ifNull(ttft_ns, 0), ttft_ns IS NOT NULL) AS ttft_p50
-"""
 
-_TOTALS = f"SELECT {_MEASURES} FROM spans WHERE project = {{project:String}} AND {CALLS} AND {IN_SPANS}"  # noqa: S608
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A table that can tell of calls: its time, which rows, and how it says what is asked."""
 
-_SERIES = f"""
-SELECT toUnixTimestamp(toStartOfInterval(start_time, toIntervalSecond({{step:UInt32}}), 'UTC')) AS bucket,
-{_MEASURES}
-FROM spans WHERE project = {{project:String}} AND {CALLS} AND {IN_SPANS}
-GROUP BY bucket ORDER BY bucket
-"""  # noqa: S608
+    table: str
+    time: str
+    rows: tuple[str, ...]
+    calls: str
+    latency: str  # [p50, p95]
+    ttft: str  # p50
+
+
+_SPANS = _Source(
+    "spans", "start_time", (CALLS, IN_SPANS), "countIf({})", "quantilesTDigest(0.5, 0.95)(duration_ns)",
+    "quantileTDigestIf(0.5)(ifNull(ttft_ns, 0), ttft_ns IS NOT NULL)",
+)  # fmt: skip
+_HOURS = _Source(
+    "call_hour", "hour", (IN_HOURS,), "sumIf(call_hour.calls, {})", "quantilesDDMerge(0.005, 0.5, 0.95)(duration)",
+    "quantilesDDMerge(0.005, 0.5, 0.95)(call_hour.ttft)[1]",
+)  # fmt: skip
 
 _SCORES = f"""
 SELECT name, toUnixTimestamp(toStartOfInterval(time, toIntervalSecond({{step:UInt32}}), 'UTC')) AS bucket,
@@ -45,18 +50,24 @@ GROUP BY name, bucket ORDER BY name, bucket
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Sums and quantiles of some calls. Money in USD; times in nanoseconds, None when nothing was measured."""
+    """Counts and quantiles of some calls. Times in nanoseconds, None when nothing was measured."""
 
     calls: int = 0
     errors: int = 0
     cut: int = 0
-    unpriced: int = 0
-    cost: Decimal = Decimal(0)
-    saved: Decimal = Decimal(0)
     cache_hits: int = 0
     p50_ns: float | None = None
     p95_ns: float | None = None
     ttft_p50_ns: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Total(Measures):
+    """With the ledger's money, in USD."""
+
+    unpriced: int = 0
+    cost: Decimal = Decimal(0)
+    saved: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +84,31 @@ class ScorePoint:
     higher_is_better: bool
 
 
-def totals(client: Client, project: str, window: Window) -> Measures:
+def totals(client: Client, project: str, window: Window) -> Total:
     """One line for the whole window."""
     money = next(iter(ledger.sums(client, project, window)), ledger.Sum())
-    return _measures(ask_one(client, _TOTALS, {"project": project, **window.bound()}), money)
+    source = _HOURS if window.whole(HOUR) else _SPANS
+    sql = statement("SELECT", _measured(source), _of(source))
+    return _total(_measures(ask_one(client, sql, {"project": project, **window.bound()})), money)
 
 
 def series(client: Client, project: str, window: Window, step_s: int) -> dict[int, Measures]:
     """Measures by bucket start (Unix seconds). A bucket without calls is present with zeros."""
-    rows = ask(client, _SERIES, {"project": project, "step": step_s, **window.bound()})
+    source = _HOURS if window.whole(HOUR) and step_s % (HOUR // SECOND) == 0 else _SPANS
+    bucket = f"toUnixTimestamp(toStartOfInterval({source.time}, toIntervalSecond({{step:UInt32}}), 'UTC'))"
+    sql = statement(
+        f"SELECT {bucket} AS bucket,", _measured(source), _of(source), "GROUP BY bucket ORDER BY bucket"
+    )
+    rows = ask(client, sql, {"project": project, "step": step_s, **window.bound()})
+    found = {int(row["bucket"]): _measures(row) for row in rows}
+    return {at: found.get(at, Measures()) for at in window.buckets(step_s)}
+
+
+def totals_series(client: Client, project: str, window: Window, step_s: int) -> dict[int, Total]:
+    """``series`` with the ledger's money, which the ledger must sum from its rows where buckets are no whole days."""
     money = {entry.bucket: entry for entry in ledger.sums(client, project, window, step_s=step_s)}
-    found = {int(row["bucket"]): _measures(row, money.pop(int(row["bucket"]), ledger.Sum())) for row in rows}
-    found |= {at: _money(entry) for at, entry in money.items() if at is not None}
-    return {bucket: found.get(bucket, Measures()) for bucket in window.buckets(step_s)}
+    measured = series(client, project, window, step_s)
+    return {at: _total(entry, money.get(at, ledger.Sum())) for at, entry in measured.items()}
 
 
 def score_series(client: Client, project: str, window: Window, step_s: int) -> list[ScorePoint]:
@@ -111,20 +134,31 @@ def number(value: float | None) -> float | None:
     return None if value is None or value != value else float(value)
 
 
-def _money(entry: ledger.Sum) -> Measures:
-    """A bucket in which money was spent and no call began."""
-    return Measures(unpriced=entry.unpriced, cost=entry.cost, saved=entry.saved)
+def _total(measured: Measures, money: ledger.Sum) -> Total:
+    return Total(**asdict(measured), unpriced=money.unpriced, cost=money.cost, saved=money.saved)
 
 
-def _measures(row: Row, money: ledger.Sum) -> Measures:
+def _measured(source: _Source) -> str:
+    counted = {
+        "calls": "1",
+        "errors": "status = 'error'",
+        "cut": "status = 'cut'",
+        "cache_hits": "cache IN ('exact', 'semantic')",
+    }
+    counts = [f"{source.calls.format(which)} AS {name}" for name, which in counted.items()]
+    return ", ".join([*counts, f"{source.latency} AS latency", f"{source.ttft} AS ttft_p50"])
+
+
+def _of(source: _Source) -> str:
+    return f"FROM {source.table} WHERE " + every(["project = {project:String}", *source.rows])
+
+
+def _measures(row: Row) -> Measures:
     p50, p95 = row["latency"]
     return Measures(
         calls=int(row["calls"]),
         errors=int(row["errors"]),
         cut=int(row["cut"]),
-        unpriced=money.unpriced,
-        cost=money.cost,
-        saved=money.saved,
         cache_hits=int(row["cache_hits"]),
         p50_ns=number(p50),
         p95_ns=number(p95),

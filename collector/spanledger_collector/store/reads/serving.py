@@ -8,7 +8,7 @@ from typing import Any
 
 from .asking import Client, Row, ask, every, statement
 from .overview import number
-from .window import IN_SPANS, Window
+from .window import DAY, HOUR, IN_DAYS, IN_HOURS, IN_SPANS, SECOND, Window
 
 _SERVED = """
 SELECT route, upstream, countIf(operation != '') AS attempts, countIf(status = 'error') AS errors,
@@ -87,11 +87,27 @@ _CACHE = """
     quantileTDigestIf(0.5)(duration_ns, cache IN ('exact', 'semantic')) AS hit_p50,
     quantileTDigestIf(0.5)(duration_ns, cache = 'miss') AS miss_p50
 """
+_CACHE_SUMMED = """
+    sumIf(calls, cache = 'exact') AS exact, sumIf(calls, cache = 'semantic') AS semantic,
+    sumIf(calls, cache = 'miss') AS missed, sumIf(calls, cache = 'off') AS off,
+    sum({table}.saved) AS saved, sum(unsaved) AS unpriced,
+"""
+_CACHE_BY_HOUR = (
+    _CACHE_SUMMED.replace("{table}", "call_hour")
+    + """
+    quantilesDDMergeIf(0.005, 0.5, 0.95)(duration, cache IN ('exact', 'semantic'))[1] AS hit_p50,
+    quantilesDDMergeIf(0.005, 0.5, 0.95)(duration, cache = 'miss')[1] AS miss_p50
+"""
+)
+_CACHE_BY_DAY = _CACHE_SUMMED.replace("{table}", "call_day") + "NULL AS hit_p50, NULL AS miss_p50"
 
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """What the cache did: hits by kind, misses, and what hits would have cost (USD)."""
+    """What the cache did: hits by kind, misses, and what hits would have cost (USD).
+
+    Times are None where nothing was measured, and may be for a route's or a team's share.
+    """
 
     group: str
     bucket: int | None
@@ -116,13 +132,18 @@ def cache_use(
     """Billable calls by ``route``, ``team``, or none of these, and by bucket when ``step_s`` is given."""
     group = {"": "''", "route": "route", "team": "team"}[by]
     parameters: dict[str, Any] = {"project": project, **window.bound()}
+    table, time, within, measures = "spans", "start_time", IN_SPANS, _CACHE
+    if not by and window.whole(HOUR) and (step_s or 0) % (HOUR // SECOND) == 0:
+        table, time, within, measures = "call_hour", "hour", IN_HOURS, _CACHE_BY_HOUR
+    elif by and step_s is None and window.whole(DAY):
+        table, within, measures = "call_day", IN_DAYS, _CACHE_BY_DAY
     bucket = "CAST(NULL, 'Nullable(UInt32)')"
     if step_s is not None:
-        bucket = "toUnixTimestamp(toStartOfInterval(start_time, toIntervalSecond({step:UInt32}), 'UTC'))"
+        bucket = f"toUnixTimestamp(toStartOfInterval({time}, toIntervalSecond({{step:UInt32}}), 'UTC'))"
         parameters["step"] = step_s
     sql = statement(
-        f"SELECT {group} AS grouped, {bucket} AS bucket, {_CACHE} FROM spans WHERE",  # noqa: S608
-        every(["project = {project:String}", "billable", "cache != ''", IN_SPANS]),
+        f"SELECT {group} AS grouped, {bucket} AS bucket, {measures} FROM {table} WHERE",  # noqa: S608
+        every(["project = {project:String}", "billable", "cache != ''", within]),
         "GROUP BY grouped, bucket ORDER BY bucket, saved DESC, grouped LIMIT 5000",
     )
     return [_cache_use(row) for row in ask(client, sql, parameters)]

@@ -43,6 +43,10 @@ class Window:
         first = self.start // SECOND // step_s * step_s
         return iter(range(first, -(-self.end // SECOND), step_s))
 
+    def whole(self, unit: int) -> bool:
+        """Whether it starts and ends where a ``DAY`` or an ``HOUR`` does, so that sums by these tell all of it."""
+        return self.start % unit == 0 and self.end % unit == 0
+
     def bound(self) -> dict[str, int]:
         """The parameters ``start`` and ``end`` that ``IN_SPANS`` and ``IN_TIME`` bind."""
         return {"start": self.start, "end": self.end}
@@ -56,3 +60,15 @@ IN_SPANS = (
 
 IN_TIME = "time >= fromUnixTimestamp64Nano({start:Int64}, 'UTC') AND time < fromUnixTimestamp64Nano({end:Int64}, 'UTC')"
 """The same for ``scores`` and ``events``."""
+
+IN_DAYS = (
+    "day >= toDate(fromUnixTimestamp64Nano({start:Int64}, 'UTC'))"
+    " AND day < toDate(fromUnixTimestamp64Nano({end:Int64}, 'UTC'))"
+)
+"""The same for sums by day, of a window of whole days."""
+
+IN_HOURS = (
+    "hour >= toDateTime(fromUnixTimestamp64Nano({start:Int64}, 'UTC'), 'UTC')"
+    " AND hour < toDateTime(fromUnixTimestamp64Nano({end:Int64}, 'UTC'), 'UTC')"
+)
+"""The same for sums by hour, of a window of whole hours."""
