@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import dash
+import plotly
 from dash import Dash
+from dash.fingerprint import build_fingerprint  # pyright: ignore[reportUnknownVariableType]
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -20,7 +23,8 @@ from .gate import Gate
 from .here import Store, here
 from .oidc import Provider
 from .pages import PAGES
-from .pages.page import Page, draw
+from .pages.ahead import Ahead
+from .pages.page import Page
 from .playing import Gateway
 from .session import Keys, Sessions
 from .settings import OidcSettings
@@ -31,9 +35,12 @@ _INDEX = """<!DOCTYPE html>
 <html lang="en">
 <head>
 {%metas%}
+<meta name="plotly" content="{plotly}">
 <title>{%title%}</title>
 <script src="/assets/theme.js"></script>
 <link rel="icon" href="/assets/favicon.svg">
+<link rel="preload" href="/_dash-layout" as="fetch" crossorigin="anonymous">
+<link rel="preload" href="/_dash-dependencies" as="fetch" crossorigin="anonymous">
 {%css%}
 </head>
 <body>
@@ -71,15 +78,16 @@ def build(
         use_async=True,
         assets_folder=str(Path(__file__).parent / "assets"),
         assets_ignore=r"theme\.js",
-        index_string=_INDEX,
+        index_string=_INDEX.replace("{plotly}", _plotly()),
         title="Spanledger",
         update_title="",
         suppress_callback_exceptions=True,
         enable_mcp=False,
     )
     app.layout = lambda: shell.layout(here().viewer)
+    ahead = Ahead(PAGES)
     for order, page in enumerate(PAGES):
-        _add(page, order)
+        _add(page, order, ahead)
     callbacks.register(app)
     sessions = Sessions(secret, keys)
     return Gate(
@@ -87,6 +95,7 @@ def build(
         sessions=sessions,
         store=Store(client, editor, gateway, kept),
         paths=[page.path for page in PAGES],
+        begin=ahead.begin,
         policy=lambda: _policy(app),
         secure=secure_cookies,
         provider=Provider(oidc, sessions, secret, secure=secure_cookies)
@@ -95,14 +104,21 @@ def build(
     )
 
 
-def _add(page: Page, order: int) -> None:
+def _add(page: Page, order: int, ahead: Ahead) -> None:
     async def layout(**query: Any) -> Any:
-        return await draw(page, query)
+        return await ahead.take(page, query)
 
     place = {"path_template": page.path} if "<" in page.path else {"path": page.path}
     name = f"spanledger_dashboards.pages.{page.path.strip('/').split('/')[0] or 'overview'}"
     register: Any = cast("Any", dash).register_page  # its own annotations are partial
     register(name, title=f"{page.title} · Spanledger", name=page.title, order=order, layout=layout, **place)
+
+
+def _plotly() -> str:
+    """Where plotly.js lies, by an address of this version alone: browsers keep it, and its compiled form, for good."""
+    script = "package_data/plotly.min.js"
+    changed = int((Path(plotly.__file__).parent / script).stat().st_mtime)
+    return f"/_dash-component-suites/plotly/{build_fingerprint(script, version('plotly'), changed)}"
 
 
 def _policy(app: Dash) -> str:

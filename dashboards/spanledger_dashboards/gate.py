@@ -35,7 +35,10 @@ MAX_FORM = 4096
 
 
 class Gate:
-    """``paths`` are the pages' addresses, ``<name>`` standing for one part; ``policy`` gives the CSP header."""
+    """``paths`` are the pages' addresses, ``<name>`` standing for one part; ``policy`` gives the CSP header.
+
+    ``begin`` is told the path and query of each page that is about to be asked for.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Gate:
         store: Store,
         paths: Sequence[str],
         policy: Callable[[], str],
+        begin: Callable[[str, str], None],
         secure: bool = False,
         provider: Provider | None = None,
     ) -> None:
@@ -52,6 +56,7 @@ class Gate:
         self._sessions = sessions
         self._store = store
         self._policy = policy
+        self._begin = begin
         self._secure = secure
         self._provider = provider
         self._primed = asyncio.Lock()
@@ -125,6 +130,8 @@ class Gate:
         if request.method == "POST" and not _same_origin(request):
             return PlainTextResponse("This request came from another site.\n", 403)
         set_here(Here(viewer, self._store))
+        if known and request.method == "GET":
+            self._begin(path, request.url.query)
         return None
 
     def _viewer(self, cookies: Mapping[str, str]) -> Viewer | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dash.development.base_component import Component
+
 from tests.dashboards.conftest import Dashboard
 
 OUTPUT = ".._pages_content.children..._pages_store.data.."
@@ -27,3 +29,8 @@ def draw(dashboard: Dashboard, cookie: str, path: str, search: str = "") -> tupl
     headers = {"content-type": "application/json"}
     answer = dashboard.get("/_dash-update-component", cookie, "POST", headers, json.dumps(body))
     return answer.status, answer.body
+
+
+def sent(part: Component) -> Any:
+    """A component as a browser receives it."""
+    return json.loads(json.dumps(part, default=lambda each: each.to_plotly_json()))

@@ -165,6 +165,7 @@ def pair(store: Store) -> Iterator[Pair]:
         store=Pages(store.client, None),
         paths=["/", "/calls"],
         policy=lambda: "default-src 'none'",
+        begin=lambda _path, _search: None,
         provider=Provider(settings, sessions, SECRET),
     )
     with serving(identity, provider_port), serving(gate, port) as url:
@@ -283,6 +284,7 @@ def test_a_provider_that_is_away_is_told(pair: Pair, store: Store) -> None:
         store=Pages(store.client, None),
         paths=["/"],
         policy=lambda: "default-src 'none'",
+        begin=lambda _path, _search: None,
         provider=Provider(settings, sessions, SECRET),
     )
     with serving(gate, free_port()) as url:

@@ -1,5 +1,30 @@
 // Browser-side callbacks and cell renderers. Every value reaches the page as a text node, never as markup.
 (function () {
+  // Calls back when two frames were drawn and the browser has nothing to do, or a quarter of a second later.
+  function seen(then) {
+    var idle = window.requestIdleCallback || function (call) { setTimeout(call, 50); };
+    requestAnimationFrame(function () { requestAnimationFrame(function () { idle(then, { timeout: 250 }); }); });
+  }
+
+  // Plotly takes half a second to start, and texts and tables need none of it: it is fetched once they are seen.
+  if (!window.Plotly) {
+    var fetched;
+    window.Plotly = {
+      then: function (done, failed) {
+        fetched = fetched || new Promise(function (loaded, gone) {
+          seen(function () {
+            var script = document.createElement("script");
+            script.src = document.querySelector("meta[name=plotly]").content;
+            script.onload = function () { loaded(); };
+            script.onerror = function () { gone(new Error("plotly.js did not load")); };
+            document.head.appendChild(script);
+          });
+        });
+        return fetched.then(done, failed);
+      }
+    };
+  }
+
   var SHARED = ["project", "range", "from", "to"];
   function same() { return window.dash_clientside.no_update; }
 

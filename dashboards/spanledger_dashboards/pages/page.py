@@ -14,6 +14,7 @@ from dash.development.base_component import Component
 
 from spanledger_dashboards.here import here
 from spanledger_dashboards.parts.basic import empty, notice
+from spanledger_dashboards.parts.still import still
 from spanledger_dashboards.view import BadView, View, view_of
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ async def draw(page: Page, query: dict[str, object]) -> Component:
         path = path.replace(f"<{name}>", str(value))
     try:
         view = view_of(path, query, viewer.projects, time.time_ns(), admin=admin)
-        return await page.render(view)
+        return still(await page.render(view))
     except BadView as wrong:
         return html.Div(notice(str(wrong), "amber"))
     except Exception:

@@ -23,7 +23,7 @@ from spanledger_dashboards.text import ago, count, duration, line, usd, usd_exac
 from spanledger_dashboards.view import View
 
 ORDERS: dict[str, people.Order] = {"last": "last", "cost": "cost", "calls": "calls"}
-LIMIT = 200
+LIMIT = 100
 
 
 async def sessions(view: View) -> Component:

@@ -19,7 +19,7 @@ _TEXT = (
     "arrayStringConcat(arrayMap(i -> {words}[1 + (cityHash64(number, {salt}, i) % 40)], range({count})), ' ')"
 )
 
-# Every number comes from a hash of the row's number, so the same rows come out each time.
+# A session is three traces, five minutes apart. Every number comes from a hash of the row's number, so the same rows come out each time.
 _ROWS = """
 INSERT INTO spans (
     project, team, feature, user_id, session_id, key_id, trace_id, span_id, parent_span_id, start_time,
@@ -32,8 +32,8 @@ SELECT
     concat('session-', toString(intDiv(trace, 3))), 'k1',
     unhex(leftPad(hex(cityHash64(trace, 2)), 32, '0')), unhex(leftPad(hex(cityHash64(number, 3)), 16, '0')),
     if(number % 4 = 0, '', unhex(leftPad(hex(cityHash64(number - number % 4, 3)), 16, '0'))),
-    fromUnixTimestamp64Nano(toInt64({end:Int64} - (cityHash64(trace, 4) % ({days:UInt32} * 86400)) * 1000000000
-        + (number % 4) * 1000000), 'UTC'),
+    fromUnixTimestamp64Nano(toInt64({end:Int64} - (cityHash64(intDiv(trace, 3), 4) % ({days:UInt32} * 86400)
+        + (2 - trace % 3) * 300) * 1000000000 + (number % 4) * 1000000), 'UTC'),
     50000000 + cityHash64(number, 5) % 3000000000, if(model_call, 20000000 + cityHash64(number, 6) % 400000000, NULL),
     if(model_call, concat('chat ', model), 'step'), if(model_call, 'chat', ''), 'client',
     if(cityHash64(number, 8) % 50 = 0, 'error', 'ok'), if(model_call, 'openai', ''),

@@ -1,0 +1,70 @@
+"""The address of a document in; its page, drawn while the browser still starts its scripts, out.
+
+A browser asks for the document first and for the page's content half a second later. Drawing begins with the first; the
+second takes what is there. Nothing is kept for a third: every page is as new as its document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Sequence
+from urllib.parse import parse_qs
+
+from dash.development.base_component import Component
+
+from spanledger_dashboards.here import here
+from spanledger_dashboards.session import Viewer
+
+from .page import Page, draw
+
+Query = dict[str, object]
+_Asked = tuple[Viewer, str, str]
+
+KEPT_S = 10.0
+MOST = 32
+"""Pages that are begun and not yet asked for; the oldest makes room."""
+
+
+class Ahead:
+    """Pages that were begun, each for the viewer whose request it was, and taken once."""
+
+    def __init__(self, pages: Sequence[Page]) -> None:
+        self._patterns = [(re.compile(_pattern(page.path)), page) for page in pages]
+        self._begun: dict[_Asked, tuple[float, asyncio.Task[Component]]] = {}
+
+    def begin(self, path: str, search: str) -> None:
+        """Draw the page of an address for this request's viewer; nothing where no page is there."""
+        for pattern, page in self._patterns:
+            if found := pattern.fullmatch(path):
+                asked = parse_qs(search, keep_blank_values=True)  # as the router reads it
+                query = {name: values[0] if len(values) == 1 else values for name, values in asked.items()}
+                self._keep(page, {**found.groupdict(), **query})
+                return
+
+    async def take(self, page: Page, query: Query) -> Component:
+        """The page, as it was begun or drawn now."""
+        begun = self._begun.pop(_asked(page, query), None)
+        if begun is None or time.monotonic() - begun[0] > KEPT_S:
+            return await draw(page, query)
+        return await begun[1]
+
+    def _keep(self, page: Page, query: Query) -> None:
+        now = time.monotonic()
+        for asked, (at, task) in list(self._begun.items()):
+            if now - at > KEPT_S or len(self._begun) >= MOST:
+                task.cancel()
+                del self._begun[asked]
+        self._begun[_asked(page, query)] = (now, asyncio.create_task(draw(page, query)))
+
+
+def _asked(page: Page, query: Query) -> _Asked:
+    return here().viewer, page.path, repr(sorted(query.items()))
+
+
+def _pattern(path: str) -> str:
+    parts = (
+        f"(?P<{part[1:-1]}>[^/]+)" if part.startswith("<") else re.escape(part) for part in path.split("/")
+    )
+    return "/".join(parts)
