@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Generator
@@ -26,7 +27,7 @@ from spanledger_collector.store.settings import StoreSettings
 from tests.benchmarks.reads.generate import generate
 from tests.benchmarks.report import Figure, at_most, report
 from tests.browsing import chromium
-from tests.servers import answers, command, free_port, spawn, start_engine
+from tests.servers import answers, command, free_port, listens, spawn, start_engine
 
 KEY = "sl_bootstrap_benchmark"
 PROJECT, DAYS = "p0", 30
@@ -89,18 +90,20 @@ def first_content(page: Page, address: str, repeats: int) -> list[float]:
     return times
 
 
-def measure(page: Page, at: str, repeats: int) -> list[Figure]:
-    """Every page: content, a filter's change, weight."""
+def measure(page: Page, at: str, bare: str, repeats: int) -> list[Figure]:
+    """Every page: content, a filter's change, weight; beside each a bare Dash page, so that a slow moment shows."""
     page.add_init_script(_WATCH)
     page.goto(f"{at}/?key={KEY}")
     page.wait_for_selector(CONTENT, timeout=120_000)
     figures: list[Figure] = []
+    floor: list[float] = []
     for path, search in _FILTERS.items():
         address = f"{at}{path}?project={PROJECT}&range=30d"
         first_content(page, address, 1)  # once unmeasured: the engine's caches are warm as on a working day
         with page.expect_response(_is_content, timeout=120_000) as answer:
             page.goto(address)
         weight = len(answer.value.body())
+        floor += first_content(page, bare, 2)
         figures.append(
             at_most(
                 f"{path} first useful content, p95",
@@ -118,7 +121,7 @@ def measure(page: Page, at: str, repeats: int) -> list[Figure]:
                 )
             )
         figures.append(at_most(f"{path} weight", weight / 1000, WEIGHT_KB, " KB", 0))
-    return figures
+    return [Figure("a bare Dash page of the same libraries, p95", f"{p95(floor):.2f} s"), *figures]
 
 
 def _is_content(response: Response) -> bool:
@@ -151,12 +154,21 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         _store(Path(folder), calls) as url,
         dashboard(url, Path(folder)) as at,
+        _bare(Path(folder)) as bare,
         chromium() as browser,
     ):
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.set_default_timeout(180_000)
         page.set_default_navigation_timeout(180_000)
-        return report([Figure("model calls, 30 days", f"{calls:,}"), *measure(page, at, repeats)])
+        return report([Figure("model calls, 30 days", f"{calls:,}"), *measure(page, at, bare, repeats)])
+
+
+@contextmanager
+def _bare(home: Path) -> Generator[str]:
+    port = free_port()
+    argv = [sys.executable, "-m", "tests.benchmarks.dashboards.bare", str(port)]
+    with spawn(argv, home / "bare.log", listens(port)):
+        yield f"http://127.0.0.1:{port}/"
 
 
 @contextmanager
