@@ -32,12 +32,15 @@ EXPORTS = (
     "/export/spans/<trace_id>/<span_id>",
 )
 MAX_FORM = 4096
+SOON_S = 0.7
+"""How long a document's scripts wait for its page at most: what is seen first is worth more than what can be pressed first."""
+_BEGUN = "spanledger.begun"
 
 
 class Gate:
     """``paths`` are the pages' addresses, ``<name>`` standing for one part; ``policy`` gives the CSP header.
 
-    ``begin`` is told the path and query of each page that is about to be asked for.
+    ``begin`` is told the path and query of each page that is about to be asked for, and gives HTML for its document.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Gate:
         store: Store,
         paths: Sequence[str],
         policy: Callable[[], str],
-        begin: Callable[[str, str], None],
+        begin: Callable[[str, str], asyncio.Task[str] | None],
         secure: bool = False,
         provider: Provider | None = None,
     ) -> None:
@@ -72,7 +75,9 @@ class Gate:
             await self._prime()
             request = Request(scope, receive)
             answer = await self._answered(request)
-            await (answer or self._app)(scope, receive, self._with_headers(send, request.url.path))
+            sending = self._with_headers(send, request.url.path)
+            begun: asyncio.Task[str] | None = scope.get(_BEGUN)
+            await (answer or self._app)(scope, receive, _with_page(begun, sending) if begun else sending)
         else:
             await send({"type": "websocket.close", "code": 1008})
 
@@ -131,7 +136,7 @@ class Gate:
             return PlainTextResponse("This request came from another site.\n", 403)
         set_here(Here(viewer, self._store))
         if known and request.method == "GET":
-            self._begin(path, request.url.query)
+            request.scope[_BEGUN] = self._begin(path, request.url.query)
         return None
 
     def _viewer(self, cookies: Mapping[str, str]) -> Viewer | None:
@@ -193,6 +198,35 @@ class Gate:
             (b"cross-origin-opener-policy", b"same-origin"),
             (b"cache-control", caching),
         ]
+
+
+def _with_page(html: asyncio.Task[str], send: Send) -> Send:
+    """Sends a document with the HTML in it: before the scripts, which start at once, where it is there soon, else behind them."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [pair for pair in message["headers"] if pair[0].lower() != b"content-length"]
+            await send({**message, "headers": headers})
+            return
+        document, footer, scripts = message.get("body", b"").partition(b"<footer>")
+        if message.get("more_body") or not footer:
+            await send(message)
+            return
+        found = _SCRIPT.findall(scripts)
+        loading = b"".join(b'<link rel="preload" as="script" href="' + source + b'">' for source in found)
+        await send({**message, "body": document + loading, "more_body": True})
+        await asyncio.wait({html}, timeout=SOON_S)
+        if html.done():
+            await send({**message, "body": html.result().encode() + footer + scripts})
+            return
+        inner, end, rest = scripts.rpartition(b"</body>")
+        await send({**message, "body": footer + inner, "more_body": True})
+        await send({**message, "body": (await html).encode() + end + rest})
+
+    return sending
+
+
+_SCRIPT = re.compile(rb'<script src="([^"]+)">')
 
 
 async def _nothing_more() -> Message:

@@ -41,7 +41,10 @@ def fits(page: Page) -> bool:
 
 
 def settled(page: Page, tries: int = 30) -> Image.Image:
-    """The thumbnail of a page once nothing moves any more: charts and grids draw after they were loaded."""
+    """The thumbnail of a page once its charts are drawn and nothing moves any more: both come after the content."""
+    page.wait_for_function(
+        "[...document.querySelectorAll('.dash-graph')].every(graph => graph.querySelector('.main-svg'))"
+    )
     before = _seen(page)
     for _ in range(tries):
         page.wait_for_timeout(60)

@@ -44,9 +44,11 @@ def test_what_was_begun_is_taken_once_and_then_drawn_anew() -> None:
         drawn = Drawn()
         pages = Ahead([drawn.page])
         _come("ana")
-        pages.begin("/sessions/s1", "team=a&team=b&empty=")
-        pages.begin("/elsewhere", "")
-        await asyncio.sleep(0.01)
+        html = pages.begin("/sessions/s1", "team=a&team=b&empty=")
+        assert pages.begin("/elsewhere", "") is None
+        assert html is not None
+        shown = "<p>project-ana {'one': 's1', 'team': 'b'}</p>"
+        assert await html == f'<div id="ahead" inert aria-hidden="true">{shown}</div>'
         assert len(drawn.views) == 1
         query: dict[str, object] = {"team": ["a", "b"], "empty": ""}
         assert await _shown(pages, drawn, **query) == "project-ana {'one': 's1', 'team': 'b'}"

@@ -6,6 +6,7 @@ import csv
 import io
 import random
 import time
+from html.parser import HTMLParser
 from urllib.parse import urlencode
 
 import pytest
@@ -53,6 +54,49 @@ def test_hostile_texts_are_inert_on_every_page(visit: Open, traces: list[str]) -
         handlers = "[...document.querySelectorAll('#main *')].filter(e => e.getAttributeNames().some(n => n.startsWith('on'))).length"
         assert page.evaluate(handlers) == 0, path
         assert page.locator("#main .notice.red").count() == 0, path
+
+
+class _Parsed(HTMLParser):
+    """The elements and attributes that stand in what a document holds of its page."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.addresses: list[str] = []
+        ahead = document.partition('<div id="ahead"')[2]
+        self.length = len(ahead)
+        self.feed('<div id="ahead"' + ahead.partition("<footer>")[0] if ahead else "")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.addresses += [value or "" for name, value in attrs if name in ("href", "src")]
+
+
+def test_what_a_document_holds_of_a_hostile_page_is_text(dashboard: Dashboard, traces: list[str]) -> None:
+    cookie = dashboard.cookie(READERS[HOSTILE])
+    shown = 0
+    for path in (*PATHS, *(f"/traces/{trace}" for trace in traces)):
+        page = _Parsed(dashboard.get(path, cookie).body)
+        shown += page.length > 0
+        assert not page.tags & {
+            "script",
+            "iframe",
+            "object",
+            "embed",
+            "base",
+            "img",
+            "form",
+            "link",
+            "style",
+            "svg",
+        }, path
+        assert not {name for name in page.attributes if name.startswith("on")}, path
+        assert all(address.startswith("/") and not address.startswith("//") for address in page.addresses), (
+            path
+        )
+    assert shown > len(PATHS)
 
 
 @pytest.mark.browser
@@ -151,5 +195,7 @@ def test_nothing_of_another_project_is_on_any_page_whatever_the_address(dashboar
                 seen = seen.replace(str(value), "")
             assert status == 200
             assert secret not in seen, f"{path}{query}"
+            assert secret not in dashboard.get(path, cookie).body
     own = draw(dashboard, dashboard.cookie(READERS["other"]), "/users")[1]
     assert secret in own
+    assert secret in dashboard.get("/users", dashboard.cookie(READERS["other"])).body

@@ -1,5 +1,14 @@
 // Browser-side callbacks and cell renderers. Every value reaches the page as a text node, never as markup.
 (function () {
+  // What was sent ahead goes in the moment the page itself is there.
+  var waiting = new MutationObserver(function () {
+    var ahead = document.getElementById("ahead");
+    if (!document.querySelector("#main .page, #main .notice")) { return; }
+    if (ahead) { ahead.remove(); }
+    if (ahead || document.readyState !== "loading") { waiting.disconnect(); }
+  });
+  waiting.observe(document.documentElement, { childList: true, subtree: true });
+
   // Calls back when two frames were drawn and the browser has nothing to do, or a quarter of a second later.
   function seen(then) {
     var idle = window.requestIdleCallback || function (call) { setTimeout(call, 50); };

@@ -1,7 +1,8 @@
 """The address of a document in; its page, drawn while the browser still starts its scripts, out.
 
 A browser asks for the document first and for the page's content half a second later. Drawing begins with the first; the
-second takes what is there. Nothing is kept for a third: every page is as new as its document.
+second takes what is there. Nothing is kept for a third: every page is as new as its document. The document itself holds
+the page's HTML, which is looked at until the page runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs
 from dash.development.base_component import Component
 
 from spanledger_dashboards.here import here
+from spanledger_dashboards.parts.markup import markup
 from spanledger_dashboards.session import Viewer
 
 from .page import Page, draw
@@ -23,6 +25,9 @@ Query = dict[str, object]
 _Asked = tuple[Viewer, str, str]
 
 KEPT_S = 10.0
+SHOWN_WITHIN_S = 3.0
+LARGEST = 200_000
+"""Characters of HTML that are sent ahead at most."""
 MOST = 32
 """Pages that are begun and not yet asked for; the oldest makes room."""
 
@@ -34,14 +39,14 @@ class Ahead:
         self._patterns = [(re.compile(_pattern(page.path)), page) for page in pages]
         self._begun: dict[_Asked, tuple[float, asyncio.Task[Component]]] = {}
 
-    def begin(self, path: str, search: str) -> None:
-        """Draw the page of an address for this request's viewer; nothing where no page is there."""
+    def begin(self, path: str, search: str) -> asyncio.Task[str] | None:
+        """Draw the page of an address for this request's viewer: HTML to show until the page runs; None where no page is."""
         for pattern, page in self._patterns:
             if found := pattern.fullmatch(path):
                 asked = parse_qs(search, keep_blank_values=True)  # as the router reads it
                 query = {name: values[0] if len(values) == 1 else values for name, values in asked.items()}
-                self._keep(page, {**found.groupdict(), **query})
-                return
+                return asyncio.create_task(_shown(self._kept(page, {**found.groupdict(), **query})))
+        return None
 
     async def take(self, page: Page, query: Query) -> Component:
         """The page, as it was begun or drawn now."""
@@ -50,13 +55,23 @@ class Ahead:
             return await draw(page, query)
         return await begun[1]
 
-    def _keep(self, page: Page, query: Query) -> None:
+    def _kept(self, page: Page, query: Query) -> asyncio.Task[Component]:
         now = time.monotonic()
         for asked, (at, task) in list(self._begun.items()):
             if now - at > KEPT_S or len(self._begun) >= MOST:
                 task.cancel()
                 del self._begun[asked]
-        self._begun[_asked(page, query)] = (now, asyncio.create_task(draw(page, query)))
+        task = asyncio.create_task(draw(page, query))
+        self._begun[_asked(page, query)] = (now, task)
+        return task
+
+
+async def _shown(drawn: asyncio.Task[Component]) -> str:
+    await asyncio.wait({drawn}, timeout=SHOWN_WITHIN_S)
+    if not drawn.done() or drawn.cancelled():
+        return ""
+    html = markup(drawn.result())
+    return f'<div id="ahead" inert aria-hidden="true">{html}</div>' if len(html) <= LARGEST else ""
 
 
 def _asked(page: Page, query: Query) -> _Asked:

@@ -37,7 +37,7 @@ def still(tree: Component) -> Component:
 
 def _drawn(part: Component) -> Component | Node:
     """The part as a node where nothing in it has state; else the part itself, its still children joined."""
-    children = [_drawn(child) if isinstance(child, Component) else child for child in _children(part)]
+    children = [_drawn(child) if isinstance(child, Component) else child for child in children_of(part)]
     made = cast("dict[str, Any]", part.to_plotly_json())
     if _is_plain(part, made) and not any(isinstance(child, Component) for child in children):
         tag = "Link" if isinstance(part, dcc.Link) else str(made["type"]).lower()
@@ -69,7 +69,8 @@ def _is_plain(part: Component, made: Mapping[str, Any]) -> bool:
     return known and not {"id", "n_clicks"} & made["props"].keys()
 
 
-def _children(part: Component) -> list[Any]:
+def children_of(part: Component) -> list[Any]:
+    """The parts of a part, as a list."""
     children = getattr(part, "children", None)
     if _is_several(children):
         return [child for child in children if child is not None]

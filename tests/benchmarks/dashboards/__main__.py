@@ -68,13 +68,14 @@ def p95(times: list[float]) -> float:
 
 
 CONTENT = "#main .page, #main .notice"
+AHEAD = "#ahead .page, #ahead .notice"
 _WATCH = """
 new MutationObserver((_, watching) => {
   if (!document.querySelector("CONTENT")) return;
   watching.disconnect();
   requestAnimationFrame(() => setTimeout(() => { window.contentShown = performance.now(); }));
 }).observe(document, { childList: true, subtree: true });
-""".replace("CONTENT", CONTENT)
+""".replace("CONTENT", f"{CONTENT}, {AHEAD}")
 """Milliseconds since the navigation began, taken after the frame that first shows content."""
 
 
