@@ -102,8 +102,8 @@ def measure(page: Page, at: str, bare: str, repeats: int) -> list[Figure]:
         address = f"{at}{path}?project={PROJECT}&range=30d"
         first_content(page, address, 1)  # once unmeasured: the engine's caches are warm as on a working day
         with page.expect_response(_is_content, timeout=120_000) as answer:
-            page.goto(address)
-        weight = len(answer.value.body())
+            document = page.goto(address)
+        weight = len(answer.value.body()) + len(document.body() if document else b"")
         floor += first_content(page, bare, 2)
         figures.append(
             at_most(

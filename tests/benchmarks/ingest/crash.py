@@ -76,6 +76,10 @@ def compared(stack: Stack, senders: list[Sender], what: str) -> list[Figure]:
         stack.rows(f"SELECT sum(calls) AS calls, sum(cost) AS cost FROM {name}")[0]  # noqa: S608 - our own names
         for name in ("cost_hour", "cost_day")
     ]
+    counted = [
+        stack.rows(f"SELECT sumIf({name}.calls, billable) AS calls FROM {name}")[0]["calls"]  # noqa: S608 - our own names
+        for name in ("call_hour", "call_day")
+    ]
     return [
         Figure(f"{what}: acknowledged spans lost", f"{lost} of {len(sent)}", "0", lost == 0),
         Figure(f"{what}: spans doubled", str(doubled), "0", doubled == 0),
@@ -83,6 +87,6 @@ def compared(stack: Stack, senders: list[Sender], what: str) -> list[Figure]:
             f"{what}: rollups equal to the table",
             str(rollups[0]),
             str(table),
-            all(r == table for r in rollups),
+            all(r == table for r in rollups) and all(calls == table["calls"] for calls in counted),
         ),
     ]

@@ -63,6 +63,9 @@ def rollups_equal(collector: Collector | Pipeline) -> None:
     for name in ("cost_hour", "cost_day"):
         (rollup,) = collector.rows(f"SELECT sum(calls) AS calls, sum(cost) AS cost FROM {name}")  # noqa: S608
         assert rollup == table, name
+    for name in ("call_hour", "call_day"):
+        (rollup,) = collector.rows(f"SELECT sumIf({name}.calls, billable) AS calls FROM {name}")  # noqa: S608
+        assert rollup["calls"] == table["calls"], name
 
 
 def test_torn_insert_is_completed_by_the_same_bytes(pipeline: Pipeline) -> None:

@@ -25,6 +25,9 @@ def totals(pipeline: Pipeline) -> dict[str, Any]:
     for table in ("cost_hour", "cost_day"):
         (rollup,) = pipeline.rows(f"SELECT sum(cost) AS cost, sum(calls) AS calls FROM {table}")  # noqa: S608
         assert (rollup["cost"], rollup["calls"]) == (spans["cost"] or 0, spans["calls"]), table
+    for table in ("call_hour", "call_day"):
+        (rollup,) = pipeline.rows(f"SELECT sumIf({table}.calls, billable) AS calls FROM {table}")  # noqa: S608
+        assert rollup["calls"] == spans["calls"], table
     return spans
 
 
