@@ -91,3 +91,24 @@ def test_what_nobody_takes_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(drawn.views) == ahead.MOST + 1
 
     asyncio.run(story())
+
+
+def _broken(_page: object) -> str:
+    raise ValueError("no HTML")
+
+
+def test_what_is_too_much_or_cannot_be_written_is_not_sent_ahead(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def sent_ahead() -> str:
+        _come("ana")
+        html = Ahead([Drawn().page]).begin("/sessions/s1", "")
+        assert html is not None
+        return await html
+
+    assert "ana" in asyncio.run(sent_ahead())
+    monkeypatch.setattr(ahead, "LARGEST", 10)
+    assert asyncio.run(sent_ahead()) == ""
+    monkeypatch.setattr(ahead, "markup", _broken)
+    assert asyncio.run(sent_ahead()) == ""
+    assert "could not be written" in caplog.text

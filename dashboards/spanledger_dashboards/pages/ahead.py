@@ -8,6 +8,7 @@ the page's HTML, which is looked at until the page runs.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from spanledger_dashboards.parts.markup import markup
 from spanledger_dashboards.session import Viewer
 
 from .page import Page, draw
+
+log = logging.getLogger(__name__)
 
 Query = dict[str, object]
 _Asked = tuple[Viewer, str, str]
@@ -67,10 +70,15 @@ class Ahead:
 
 
 async def _shown(drawn: asyncio.Task[Component]) -> str:
+    """The page's HTML; empty where it takes too long, is too much or cannot be written: the page itself comes anyway."""
     await asyncio.wait({drawn}, timeout=SHOWN_WITHIN_S)
     if not drawn.done() or drawn.cancelled():
         return ""
-    html = markup(drawn.result())
+    try:
+        html = markup(drawn.result())
+    except Exception:
+        log.exception("a page could not be written as HTML")
+        return ""
     return f'<div id="ahead" inert aria-hidden="true">{html}</div>' if len(html) <= LARGEST else ""
 
 

@@ -109,6 +109,7 @@ class ModelServer:
         if self._runner is None:
             return
         self._run(self._runner.cleanup())
+        self._run(asyncio.sleep(0))  # a transport that was closed is gone in the loop's next turn
         self._runner = None
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
