@@ -195,7 +195,7 @@ def test_nothing_of_another_project_is_on_any_page_whatever_the_address(dashboar
                 seen = seen.replace(str(value), "")
             assert status == 200
             assert secret not in seen, f"{path}{query}"
-            assert secret not in dashboard.get(path, cookie).body
+        assert secret not in dashboard.get(path, cookie).body
     own = draw(dashboard, dashboard.cookie(READERS["other"]), "/users")[1]
     assert secret in own
     assert secret in dashboard.get("/users", dashboard.cookie(READERS["other"])).body
