@@ -146,12 +146,14 @@ def _cache_right(registry: Registry, project: str, author: str, given: Given, no
 
 def _cache_wrong(registry: Registry, project: str, author: str, given: Given, now: int) -> str:
     """First the entry: a wrong answer that is still served is worse than a verdict that has to be given again."""
-    kept = here().store.kept
+    kept, entry = here().store.kept, given["entry"]
     try:
-        dropped = kept is not None and kept.drop(project, given["entry"], "wrong")
+        dropped = kept is not None and bool(entry) and kept.drop(project, entry, "wrong")
     except KeptAnswersAwayError as away:
         raise ValueError(f"{away}; the entry may still be served: try again") from away
     _say(registry, project, author, given, now, name=CHECK, value=0.0)
+    if not entry:  # a replay's: nothing was kept
+        return "Noted as wrong."
     return (
         "Noted as wrong, and the entry is gone." if dropped else "Noted as wrong; the entry was gone already."
     )

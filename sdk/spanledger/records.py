@@ -26,7 +26,7 @@ ScoreSource = Literal["eval", "human", "sdk", "api", "judge", "match"]
 
 EventKind = Literal[
     "alert", "route_switch", "budget_step", "config_change", "gate", "delivery", "baseline", "silence",
-    "cache", "cache_bound",
+    "cache", "cache_bound", "cache_replay",
 ]  # fmt: skip
 Severity = Literal["info", "warning", "critical"]
 

@@ -61,6 +61,9 @@ CUSTOMER_ID = "spanledger.customer_id"
 TAGS = "spanledger.tags"
 METADATA = "spanledger.metadata"  # prefix: spanledger.metadata.<key>
 PURPOSE = "spanledger.purpose"
+BESIDE = frozenset(
+    ("cache_check", "cache_embed", "shadow")
+)  # purposes of calls that a gateway makes by itself, below a request
 TPOT_NS = "spanledger.tpot_ns"
 CACHE = "spanledger.cache"
 CACHE_ENTRY = "spanledger.cache.entry"
@@ -77,6 +80,8 @@ CACHE_AUDIT_OF_TRACE = (
 )
 CACHE_AUDIT_OF_SPAN = "spanledger.cache.audit_of_span"
 COST_SAVED = "spanledger.cost.saved"  # decimal string, USD
+REQUEST_API = "spanledger.request.api"  # chat | responses | messages | embeddings: in which the caller asked
+REQUEST_FIELDS = "spanledger.request.fields"  # what changes the answer and stands on no span, by name
 ROUTE = "spanledger.route"
 UPSTREAM = "spanledger.upstream"
 ATTEMPT = "spanledger.attempt"

@@ -19,6 +19,7 @@ from spanledger.serving.asks import Ask, Endpoint
 from spanledger.serving.engine import Engine
 from spanledger.serving.protocols.values import integer, number
 from spanledger.serving.relay import READ_BODY
+from spanledger.serving.semantic.recorded import untold
 from spanledger.span_facts import AttributeValue
 
 from . import metrics
@@ -221,7 +222,10 @@ def _common(call: Call) -> Attributes:
         semconv.REQUEST_MODEL: ask.model,
         semconv.ROUTE: ask.model,
         semconv.STREAM: ask.stream,
+        semconv.REQUEST_API: call.endpoint,
     }
+    if fields := untold(ask, call.headers):
+        attributes[semconv.REQUEST_FIELDS] = fields
     if key.organisation:
         attributes[semconv.ORGANISATION] = key.organisation
     if key.team:
@@ -241,6 +245,8 @@ def _told_by_headers(call: Call, attributes: Attributes) -> None:
     for header, name in semconv.REQUEST_HEADERS.items():
         if value := call.headers.get(header):
             attributes[name] = value
+    if attributes.get(semconv.PURPOSE) in semconv.BESIDE:  # the gateway's own word
+        del attributes[semconv.PURPOSE]
     if semconv.USER_ID not in attributes and call.ask.user:
         attributes[semconv.USER_ID] = call.ask.user
     if semconv.TAGS in attributes:

@@ -1,4 +1,7 @@
-"""A semantic tier through the whole product: closed, checked, open, hit, caught being wrong, closed; each step an event."""
+"""A semantic tier through the whole product: closed, checked, open, hit, caught being wrong, closed; each step an event.
+
+And one that calls made before it open.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,15 @@ def wordings() -> Iterator[str]:
 class Asker:
     """An unmodified client that asks the same in other words."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, route: str = ROUTE) -> None:
+        self._route = route
         self._client = stack.openai()
         self._wordings = wordings()
 
     def ask(self) -> str:
         """One question; how the cache answered."""
         create: Any = self._client.chat.completions.with_raw_response.create
-        answer = create(model=ROUTE, messages=[{"role": "user", "content": next(self._wordings)}])
+        answer = create(model=self._route, messages=[{"role": "user", "content": next(self._wordings)}])
         return str(answer.headers["x-spanledger-cache"])
 
     def ask_until(self, wanted: str, most: int, what: str) -> None:
@@ -90,3 +94,26 @@ def test_a_tier_opens_by_checks_serves_hits_and_closes_on_wrong_ones(
     assert steps & {"paused", "closed"}
     until(lambda: "closed" in {row["state"] for row in stack.rows(ENTRY, route=ROUTE)}, 90, "the closing")
     assert stack.rows(ENTRY, route=ROUTE)[0]["state"] == "opened"
+
+
+def test_calls_made_before_a_tier_was_switched_on_open_it(stack: Stack, primary: ModelServer) -> None:
+    route = "meaning-later"
+    target = {"upstream": "meaning-2", "model": "gpt-4o-mini"}
+    stack.apply(
+        ("upstream", "meaning-2", {"base_url": primary.base_url, "allow_private": True}),
+        ("route", route, {"targets": [target], "cache": {"ttl_s": 600}}),
+    )
+    primary.set(answer=RIGHT)
+    asker = Asker(stack, route)
+    assert {asker.ask() for _ in range(30)} == {"miss"}
+    answered = "SELECT count() AS n FROM spans WHERE route = {route:String} AND attempt = 1 HAVING n >= 30"
+    stack.rows_until(1, answered, 60, route=route)
+    semantic = {"max_wrong_hits": 0.3, "audit_share": 1.0}
+    stack.apply(("route", route, {"targets": [target], "cache": {"ttl_s": 600, "semantic": semantic}}))
+    assert stack.rows_until(1, ENTRY, 90, route=route)[0]["state"] == "opened"
+    replay = "SELECT message FROM events FINAL WHERE kind = 'cache_replay' AND subject = {route:String}"
+    (told,) = stack.rows(replay, route=route)
+    assert told["message"].startswith(
+        "30 calls of the last 7 days: 0 were asked before word for word, 29 in other words"
+    )
+    asker.ask_until("semantic", 1000, "the tier that past calls opened")

@@ -38,7 +38,7 @@ class Bound:
 
     def __init__(self, world: World, redis: Memory, document: dict[str, Any] = ROUTE) -> None:
         self.world, self.redis = world, redis
-        self.tier: Tier = tiers([("shop", "answers", 1, Route.model_validate(document))])[0]
+        self.tier: Tier = tiers([("shop", "answers", 1, Route.model_validate(document), 0)])[0]
         self.scorers: Sequence[Scorer] = [CachedAnswer()]
         self.now = 1_790_000_000 * SECOND
         self._made = 0

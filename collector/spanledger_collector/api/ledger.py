@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api", tags=["ledger"])
 
 EventKind = Literal[
     "alert", "route_switch", "budget_step", "config_change", "gate", "delivery", "baseline", "silence",
-    "cache", "cache_bound",
+    "cache", "cache_bound", "cache_replay",
 ]  # fmt: skip
 MAX_BUCKETS = 5_000
 

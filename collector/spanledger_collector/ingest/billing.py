@@ -11,6 +11,8 @@ the client it uses, by a client and the gateway it called. Only one of them may 
    other: one model, the same tokens, one open within the time of the other, and not two response ids;
 6. a span that tells no tokens does not, when a span below it tells a call of the same operation and model with tokens.
 
+What a gateway asks by itself because of a request (a hit asked again, a shadow) stands below it and tells a call of its own.
+
 What is stored was counted first and stays counted. Within a batch the span that tells most wins, then the inner one.
 """
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from spanledger.semconv import BESIDE
 from spanledger.serving.usage import Usage
 from spanledger_collector.store.reads.known import LOOK_BACK_NS, Asked, Known
 
@@ -99,7 +102,10 @@ def _wrappers(fresh: Sequence[Span], stored: Sequence[Call], parents: Mapping[Sp
         return []
     traces = {key[:2] for key in silent}
     telling = [_fresh_call(span) for span in fresh if span.usage is not None and _key(span)[:2] in traces]
-    telling += [call for call in stored if call.totals != (None, None) and call.trace in traces]
+    telling = [call for call in telling if not call.beside]
+    telling += [
+        call for call in stored if call.totals != (None, None) and call.trace in traces and not call.beside
+    ]
     found: dict[SpanKey, Span] = {}
     for call in telling:
         for above in ancestors(call, parents):
@@ -132,6 +138,7 @@ def _stored_call(row: Known) -> Call:
         totals=(row.input_total, row.output_total),
         stored=True,
         billed=row.billable,
+        beside=row.purpose in BESIDE,
     )
 
 
@@ -152,6 +159,7 @@ def _fresh_call(span: Span) -> Call:
         billed=True,
         detail=0 if usage is None else _detail(usage),
         span=span,
+        beside=row.get("purpose", "") in BESIDE,
     )
 
 

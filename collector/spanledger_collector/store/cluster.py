@@ -18,6 +18,7 @@ SHARD_BY = {
     "dead_letters": "rand()",
     "engine_samples": "cityHash64(gpu_pool, upstream)",
     "repricings": "cityHash64(trace_id)",
+    "cache_meetings": "cityHash64(trace_id)",
     "gpu_costs": "cityHash64(gpu_pool, interval_start)",  # the revisions of an interval stay together
     "adjustments": "cityHash64(adjustment_id)",
     "invoice_lines": "cityHash64(line_id)",

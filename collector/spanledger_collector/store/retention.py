@@ -49,6 +49,7 @@ _TABLES = (
     _Kept("dead_letters", "time", "spans"),
     _Kept("engine_samples", "time", "spans"),
     _Kept("repricings", "start_time", "spans"),
+    _Kept("cache_meetings", "start_time", "spans"),
     _Kept("gpu_costs", "time", "spans"),
     _Kept("call_hour", "hour", "spans"),
     _Kept("call_day", "day", "spans"),

@@ -56,6 +56,23 @@ class EngineSample:
     value: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheMeeting:
+    """A past call that an entry would have answered; times in ns, ``replayed_at`` in ms since the epoch."""
+
+    project: str
+    route: str
+    tier: str
+    trace_id: bytes
+    span_id: bytes
+    start_time: int
+    similarity: float
+    partition: str
+    origin_trace: bytes
+    origin_span: bytes
+    replayed_at: int
+
+
 def score_id_of(trace: str, span: str, name: str, source: str, scorer: str, author: str) -> str:
     """The id of a score that names none, by its subject (ids in hex) and who says what: said again, it is the same."""
     told = "\x1f".join((trace, span, name, source, scorer, author))
@@ -80,6 +97,11 @@ def insert_events(client: Client, events: Sequence[Event]) -> None:
 def insert_dead_letters(client: Client, letters: Sequence[DeadLetter]) -> None:
     """Set aside what could never be done."""
     insert_rows(client, "dead_letters", DeadLetter, letters)
+
+
+def insert_cache_meetings(client: Client, meetings: Sequence[CacheMeeting]) -> None:
+    """Write what a replay found; found again, a meeting is the same row."""
+    insert_rows(client, "cache_meetings", CacheMeeting, meetings)
 
 
 def insert_engine_samples(client: Client, samples: Sequence[EngineSample]) -> None:

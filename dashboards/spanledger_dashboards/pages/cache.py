@@ -9,7 +9,7 @@ from time import time_ns
 from dash import html
 from dash.development.base_component import Component
 
-from spanledger_collector.store.reads import cache_bound, cache_checks, serving
+from spanledger_collector.store.reads import cache_bound, cache_checks, cache_replay, serving
 from spanledger_collector.store.reads.asking import Row
 from spanledger_collector.store.reads.cache_checks import CheckSpend
 from spanledger_collector.store.reads.serving import CacheUse
@@ -64,7 +64,10 @@ async def render(view: View) -> Component:
     title = page_title(
         "Cache", "Answers given again instead of asked again: exact repeats, and questions judged alike."
     )
-    verdicts = await read(view, cache_checks.verdicts_about, [row["trace"] for row in met])
+    verdicts, replayed = await gather(
+        read(view, cache_checks.verdicts_about, [row["trace"] for row in met]),
+        read(view, cache_replay.replayed, [tier.route for tier in tiers]),
+    )
     if not whole and not tiers:
         return html.Div(
             [
@@ -81,7 +84,7 @@ async def render(view: View) -> Component:
         [
             title,
             _numbers(whole[0], spent) if whole else None,
-            bound.bounds(view, tiers, time_ns()),
+            bound.bounds(view, tiers, replayed, time_ns()),
             grid(
                 panel("Calls that met the cache", chart("cache", _hits_figure(view, series, step), "Cache hits and misses over time"), about="exact hits, semantic hits, misses"),
                 panel("Saved", chart("saved", _saved_figure(view, series, step), "Money saved over time"), about="USD not spent, before the cache's own costs"),

@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 
 from spanledger_collector.store.reads.asking import Row
 from spanledger_collector.store.reads.cache_bound import Standing
+from spanledger_collector.store.reads.cache_replay import Replayed
 from spanledger_dashboards.colours import BLUE, GREY
 from spanledger_dashboards.figures.frame import PERCENT
 from spanledger_dashboards.figures.series import Line, lines
@@ -22,7 +23,7 @@ _RULE = '[route.gpt-4o.cache.semantic]\nmax_wrong_hits = 0.01\njudge = { route =
 _TONES = {"opened": "green", "loosened": "green", "tightened": "amber", "paused": "amber", "closed": "red"}
 
 
-def bounds(view: View, tiers: Sequence[Standing], now_ns: int) -> Component:
+def bounds(view: View, tiers: Sequence[Standing], replayed: Sequence[Replayed], now_ns: int) -> Component:
     """Each route's bound beside what is allowed, and what is missing."""
     if not tiers:
         body = empty(
@@ -32,13 +33,18 @@ def bounds(view: View, tiers: Sequence[Standing], now_ns: int) -> Component:
         )
     else:
         columns = [C("Route"), C("State"), C("Wrong hits, at most", number=True), C("Allowed", number=True), C("Served from", number=True),
-                   C("Checks", number=True), C("Wrong", number=True), C("Still needed", number=True), C("Audited", number=True), C("Why"), C("As of")]  # fmt: skip
-        body = table(columns, [_row(tier, now_ns) for tier in tiers], label="Bounds of the semantic cache")
+                   C("Checks", number=True), C("Wrong", number=True), C("Still needed", number=True), C("Past hits checked", number=True), C("Audited", number=True), C("Why"), C("As of")]  # fmt: skip
+        past = {found.route: found for found in replayed}
+        body = table(
+            columns,
+            [_row(tier, past.get(tier.route), now_ns) for tier in tiers],
+            label="Bounds of the semantic cache",
+        )
     about = "with 95 % confidence, of the semantic hits in the window, as the judge sees them; else the tier is closed"
     return panel("The bound on wrong hits", body, about=about, wide=True)
 
 
-def _row(tier: Standing, now_ns: int) -> list[Component | str]:
+def _row(tier: Standing, past: Replayed | None, now_ns: int) -> list[Component | str]:
     state = (
         badge("open", "green")
         if tier.is_open
@@ -51,8 +57,15 @@ def _row(tier: Standing, now_ns: int) -> list[Component | str]:
     )
     return [
         line(tier.route, 60), state, _share(tier.bound), _share(tier.allowed), decimal(tier.threshold) if tier.is_open else NONE,
-        checks, count(tier.wrong), count(tier.needed), _share(tier.audit_share), line(tier.message.partition(";")[0], 160), ago(tier.time, now_ns),
+        checks, count(tier.wrong), count(tier.needed), _past(past), _share(tier.audit_share), line(tier.message.partition(";")[0], 160), ago(tier.time, now_ns),
     ]  # fmt: skip
+
+
+def _past(found: Replayed | None) -> Component | str:
+    """How many of the calls made before the tier, which it would have answered, are checked."""
+    if found is None:
+        return NONE
+    return html_title(f"{count(found.checked)} of {count(found.met)}", f"{count(found.wrong)} of them wrong")
 
 
 def bound_history(told: Sequence[Standing]) -> Component:
@@ -131,13 +144,13 @@ def meetings(view: View, met: Sequence[Row], verdicts: Mapping[tuple[str, str], 
 def _meeting(view: View, row: Row, verdict: Row | None) -> list[Component | str]:
     origin = row["origin_trace"]
     of = {"trace": str(row["trace"]), "span": str(row["span"]), "entry": str(row["entry"])}
+    kind = {"semantic": badge("hit", "blue"), "replay": badge("in a replay", "grey")}
     yes = acting.button(view, "cache_right", "Right", of)
     no = acting.button(view, "cache_wrong", "Wrong", of)
-    served = row["cache"] == "semantic"
     return [
         moment(row["start_ns"], view.href(f"/traces/{row['trace']}", span=row["span"])),
         line(row["route"], 60),
-        badge("hit", "blue") if served else badge("would be", "grey"),
+        kind.get(row["cache"], badge("would be", "grey")),
         decimal(row["similarity"]),
         link("its call", view.href(f"/traces/{origin}")) if origin else NONE,
         _verdict(verdict),

@@ -44,6 +44,7 @@ KINDS = {
     "alert": "alerts", "route_switch": "route switches", "budget_step": "budget steps",
     "config_change": "changed documents", "gate": "release gates", "delivery": "deliveries", "baseline": "accepted baselines",
     "silence": "silences", "cache": "cache tiers", "cache_bound": "cache bounds",
+    "cache_replay": "cache replays",
 }  # fmt: skip
 LIMIT = 500
 

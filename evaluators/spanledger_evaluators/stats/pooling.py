@@ -47,8 +47,14 @@ class Pool:
         for share, certifier in ((POOL_SHARE, self.together), *self._apart_shares()):
             certifier.trust(judge.bounds, (self.alpha - judge.level) * share)
 
-    def add(self, partition: str, check: Check) -> None:
-        """Count one check of a partition; a wrong one may show that the partition is unlike the others."""
+    def add(self, partition: str | None, check: Check) -> None:
+        """Count one check of a partition; a wrong one may show that the partition is unlike the others.
+
+        Where nobody can say of which partition it is (None), it counts for all of them and sets none apart.
+        """
+        if partition is None:
+            self.together.add(check)
+            return
         own = self.apart.get(partition)
         if own is not None:
             own.add(check)

@@ -33,7 +33,8 @@ DELIVERY = frozenset(
     }
 )
 _REFUSALS = frozenset({"content_filter", "refusal", "safety"})
-_GOOD_ENDS = frozenset({"stop", "end_turn", "stop_sequence", "completed"})
+GOOD_ENDS = frozenset({"stop", "end_turn", "stop_sequence", "completed"})
+"""Finish reasons of whole answers; any other is not kept."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,7 +101,7 @@ def why_not_kept(answer: Answer) -> str:
             return "tool_calls"
         if choice.refusal:
             return "refusal"
-        if choice.finish_reason not in _GOOD_ENDS:
+        if choice.finish_reason not in GOOD_ENDS:
             return "refusal" if choice.finish_reason in _REFUSALS else "cut"
         if choice.other:
             return "other"

@@ -25,6 +25,7 @@ from spanledger.serving.asks import Ask, Endpoint
 from spanledger.serving.failures import Failure
 from spanledger.serving.health import HealthBook, State
 from spanledger.serving.semantic.question import VARIANTS, is_personal, last_question
+from spanledger.serving.semantic.recorded import untold
 from spanledger.serving.snapshot import Route, Target
 from spanledger.wrappers.caches import ExactCache
 from spanledger.wrappers.meaning import Meant, SemanticCache
@@ -69,6 +70,7 @@ class Plan:
     may_store: bool = False
     stepped_down: str = ""  # the budget that sent the call to a cheaper route
     meant: Meant | None = None
+    fields: Sequence[str] = ()  # what the request says and its record does not
 
 
 class _Places:
@@ -202,6 +204,7 @@ class Serving:
             variant="\n".join(headers.get(name, "") for name in VARIANTS),
         )
         plan.key = caching.exact_key(partition, ask)
+        plan.fields = untold(ask, headers)
         plan.may_store = caching.may_store(headers, ask)
         if isinstance(self.cache, SemanticCache):
             plan.meant = self.cache.question(ask, self._route, settings, headers)
@@ -245,8 +248,10 @@ class Serving:
             semconv.ATTEMPT: place + 1 if len(plan.targets) > 1 else None,
             semconv.FALLBACK_FROM: _plain(before) or None,
         }
-        if plan.key:
+        if plan.key and plan.ask is not None:
             facts[semconv.CACHE] = "miss"
+            facts[semconv.REQUEST_API] = plan.ask.endpoint
+            facts[semconv.REQUEST_FIELDS] = tuple(plan.fields) or None
             facts |= self._told(plan)
         return Extra(facts, self._keeper(plan, target) if plan.may_store else None, meant=plan.meant)
 

@@ -73,6 +73,35 @@ def wrapped(**given: object) -> tuple[SpanData, SpanData]:
     return outer, replace(inner, parent_span_id=outer.span_id)
 
 
+@pytest.mark.parametrize("purpose", ["cache_check", "shadow"])
+@pytest.mark.parametrize("order", ["one batch", "inner first", "outer first"])
+def test_what_a_gateway_asks_because_of_a_call_is_a_call_of_its_own(
+    pipeline: Pipeline, order: str, purpose: str
+) -> None:
+    """A client's span, the gateway's hit below it, and the same question asked again: the answers may be the same."""
+    client, hit = wrapped()
+    hit = replace(hit, attributes={**hit.attributes, "spanledger.cache": "semantic"})
+    asked = SpanData(attributes=chat(spanledger__purpose=purpose), scope="sdk")
+    asked = replace(
+        asked,
+        trace_id=hit.trace_id,
+        parent_span_id=hit.span_id,
+        start=hit.start + 2000,
+        duration_ns=2_000_000,
+    )
+    batches = {
+        "one batch": [[client, hit, asked]],
+        "inner first": [[asked], [hit], [client]],
+        "outer first": [[client], [hit], [asked]],
+    }
+    for batch in batches[order]:
+        pipeline.send(*batch)
+        pipeline.store_all()
+    own = f"SELECT billable, cost_total FROM spans WHERE purpose = '{purpose}'"  # noqa: S608
+    assert pipeline.rows(own) == [{"billable": True, "cost_total": CALL}]
+    assert totals(pipeline)["calls"] == 2
+
+
 @pytest.mark.parametrize("order", ["one batch", "inner first", "outer first"])
 def test_call_told_by_wrapper_and_sdk_is_billed_once(pipeline: Pipeline, order: str) -> None:
     outer, inner = wrapped()

@@ -94,6 +94,7 @@ def test_no_shipped_migration_was_edited() -> None:
             "0013_timeline.sql": "65d4d857c62f2c8e",
             "0014_vendor_usage.sql": "13cf61310498b6e3",
             "0015_calls.sql": "a5d1fbf4c34920fe",
+            "0016_cache_meetings.sql": "f22d4bd916e2556d",
         }
     )
 

@@ -14,6 +14,7 @@ from spanledger.records import Score
 from spanledger.serving.semantic.decision import is_audited
 from spanledger_collector.store.clickhouse import Client
 from spanledger_collector.store.reads.cache_checks import Audit, Met, audits, checked, hits, would_be_hits
+from spanledger_collector.store.reads.cache_replay import unchecked
 from spanledger_collector.store.reads.evaluation import TraceSpan, traces
 from spanledger_collector.store.writes_evaluation import insert_scores
 from spanledger_evaluators.cached_answers import DIFFERENT, NAME, SAME_TEXT
@@ -110,7 +111,28 @@ class Checker:
             pairs, reached = read(by_place, since, until, now)
             done += self._judge_all(by_place, pairs)
             self.redis.hset(WATERMARKS, name, reached)
-        return {"checked": done}
+        replayed = sum(self._replayed(tier, now) for tier in known)
+        return {"checked": done + replayed, "replayed": replayed}
+
+    def _replayed(self, tier: Tier, now: int) -> int:
+        """Have past calls' meetings checked while the tier waits for its certificate; what no cap allows waits."""
+        if not tier.semantic.replay_days or self._state(tier.project, tier.route).certified > 0:
+            return 0
+        oldest = now - tier.semantic.replay_days * DAY - DAY
+        found = unchecked(
+            self.store,
+            project=tier.project,
+            tier=tier.group,
+            judge=tier.judge_id,
+            oldest=oldest,
+            limit=PAGE,
+        )
+        pairs = self.pairs([(met, 1.0) for met in found], {})
+        return self.judge(tier, pairs, waits=True) if pairs else 0
+
+    def _state(self, project: str, route: str) -> TierState:
+        """What was published of a tier last."""
+        return read_state(self.redis.hgetall(state_key(project, route)))
 
     def _since(self, name: str, now: int) -> int:
         stored = self.redis.hget(WATERMARKS, name)
@@ -122,10 +144,7 @@ class Checker:
         found = would_be_hits(self.store, since=since, until=until, limit=PAGE)
         reached = _reached(found, until)
         fresh = self._unknown([met for met in found if (met.project, met.route) in tiers], now)
-        states = {
-            place: read_state(self.redis.hgetall(state_key(*place)))
-            for place in {(met.project, met.route) for met in fresh}
-        }
+        states = {place: self._state(*place) for place in {(met.project, met.route) for met in fresh}}
         chosen: list[tuple[Met, float]] = []
         for met in fresh:
             tier = tiers[met.project, met.route]
@@ -148,7 +167,7 @@ class Checker:
         for hit in self._unknown([hit for hit in met if (hit.trace_id, hit.span_id) in asked], now):
             tier = tiers.get((hit.project, hit.route))
             if tier is not None and hit.group == tier.group:
-                state = read_state(self.redis.hgetall(state_key(hit.project, hit.route)))
+                state = self._state(hit.project, hit.route)
                 chosen.append((hit, max(tier.semantic.audit_share, state.audit_share)))
         return self.pairs(chosen, asked), reached
 
@@ -182,8 +201,11 @@ class Checker:
                 made.append(Pair(met=met, case=_case(met, audit, found), share=share))
         return made
 
-    def judge(self, tier: Tier, pairs: Sequence[Pair]) -> int:
-        """Judge pairs of one tier and store the verdicts; what the daily cap forbids is stored as such."""
+    def judge(self, tier: Tier, pairs: Sequence[Pair], *, waits: bool = False) -> int:
+        """Judge pairs of one tier and store the verdicts; how many.
+
+        What the daily cap forbids is stored as such, or, where it ``waits``, left for another day.
+        """
         caps = self.caps
         grant = caps.reserve(tier.rule, len(pairs), self.clock())
         try:
@@ -194,6 +216,8 @@ class Checker:
             results = [own[0] for own in found]
         finally:
             caps.release(grant)
+        if waits:
+            pairs = granted
         refused = Result(name=NAME, status="over_budget", explanation=grant.why)
         results += [refused] * (len(pairs) - len(results))
         insert_scores(self.store, rows(tier, pairs, results, self.clock()))

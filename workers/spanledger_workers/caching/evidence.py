@@ -57,7 +57,8 @@ class Evidence:
             if verdict.value is None:
                 self.unjudged += 1
             else:
-                self.pool.add(verdict.partition, _check(verdict))
+                # A replay cannot know a gateway's partitions: what it finds speaks for all of them together.
+                self.pool.add(None if verdict.cache == "replay" else verdict.partition, _check(verdict))
         self.cursor = cursor
 
     def to_json(self) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spanledger.serving.semantic.version import group
+from spanledger.serving.snapshot import Target
 from spanledger_collector.store.registry.serving import Route, SemanticRule
 from spanledger_evaluators.cached_answers import NAME
 from spanledger_evaluators.stats.certificate import STRICTEST, grid
@@ -23,6 +25,8 @@ class Tier:
     version: int
     semantic: SemanticRule
     ttl_s: float
+    targets: tuple[Target, ...] = ()
+    since: int = 0  # when this version of the rule was stored, ns
 
     @property
     def group(self) -> str:
@@ -34,6 +38,20 @@ class Tier:
         """What the judge's scores say they were judged by; empty without a judge."""
         judge = self.semantic.judge
         return (judge.model or judge.route) if judge else ""
+
+    @property
+    def replay_signature(self) -> str:
+        """What decides which past calls would have been hits."""
+        rule = self.semantic
+        decides = [
+            self.group,
+            rule.replay_days,
+            rule.lowest_similarity,
+            rule.max_question_tokens,
+            rule.user_scoped,
+        ]
+        targets = [(target.upstream, target.model, target.role) for target in self.targets]
+        return json.dumps([*decides, rule.max_entries, self.ttl_s, targets])
 
     @property
     def thresholds(self) -> tuple[float, ...]:
@@ -57,8 +75,8 @@ class Tier:
         )
 
 
-def tiers(routes: Iterable[tuple[str, str, int, Route]]) -> list[Tier]:
-    """The tiers among routes (project, name, version, document)."""
+def tiers(routes: Iterable[tuple[str, str, int, Route, int]]) -> list[Tier]:
+    """The tiers among routes (project, name, version, document, when it was stored in ns)."""
     return [
         Tier(
             project=project,
@@ -66,7 +84,9 @@ def tiers(routes: Iterable[tuple[str, str, int, Route]]) -> list[Tier]:
             version=version,
             semantic=document.cache.semantic,
             ttl_s=document.cache.ttl_s,
+            targets=tuple(Target(upstream=t.upstream, model=t.model, role=t.role) for t in document.targets),
+            since=since,
         )
-        for project, name, version, document in routes
+        for project, name, version, document, since in routes
         if document.cache is not None and document.cache.semantic is not None
     ]

@@ -11,6 +11,7 @@ from spanledger_workers.app import JUDGED
 from spanledger_workers.caching import metrics
 from spanledger_workers.caching.certifying import Certifying
 from spanledger_workers.caching.checking import Checker
+from spanledger_workers.caching.replaying import LONGEST_S, Replaying
 from spanledger_workers.caching.rules import Tier, tiers
 from spanledger_workers.current import process
 from spanledger_workers.evaluation.caps import Caps
@@ -22,7 +23,7 @@ from .telling import log_events
 def known_tiers() -> list[Tier]:
     """The routes with a semantic tier, as they are configured now."""
     rows = process.documents().routes
-    return tiers((row.project, row.name, row.version, row.document) for row in rows)
+    return tiers((row.project, row.name, row.version, row.document, row.time) for row in rows)
 
 
 def scorers(tier: Tier) -> Sequence[Scorer]:
@@ -56,6 +57,17 @@ def cache_checks() -> Did:
         clock=process.clock,
     )
     return checker.tick(known)
+
+
+@tick("cache_replay", 15, longest_s=LONGEST_S + 120)
+def cache_replay() -> Did:
+    """Find what a new tier would have answered among calls made before it."""
+    known = known_tiers()
+    if not known:
+        return {}
+    told = Replaying(store=process.store, redis=process.redis).tick(known, process.clock())
+    log_events(told)
+    return {"replayed": len(told)}
 
 
 @tick("cache_certify", 2)

@@ -18,7 +18,7 @@ _SIMILARITY = "ifNull(cache_similarity, toFloat32OrZero(attributes['spanledger.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Met:
-    """A call that met an entry: a hit (``cache`` semantic) or a would-be hit. Ids in hex, times in ns."""
+    """A call that met an entry: a hit (``cache`` semantic) or a would-be hit, live or by ``replay``. Ids in hex, times in ns."""
 
     project: str
     trace_id: str
@@ -50,7 +50,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One verdict about a hit or would-be hit; ``value`` None where none could be had."""
+    """One verdict about a hit or would-be hit; ``value`` None where none could be had, ``cache`` as in `Met`."""
 
     trace_id: str
     span_id: str
@@ -138,6 +138,11 @@ FROM wanted INNER JOIN (
     WHERE project = {{project:String}} AND spans.start_time >= fromUnixTimestamp64Nano({{oldest:Int64}}, 'UTC')
         AND spans.trace_id IN (SELECT wanted.trace_id FROM wanted)
         AND {_GROUP} = {{group:String}}
+    UNION ALL
+    SELECT trace_id, CAST(span_id, 'String') AS span_id, 'replay' AS cache, partition, similarity
+    FROM cache_meetings FINAL
+    WHERE project = {{project:String}} AND tier = {{group:String}}
+        AND cache_meetings.start_time >= fromUnixTimestamp64Nano({{oldest:Int64}}, 'UTC')
 ) AS met ON wanted.trace_id = met.trace_id AND wanted.span_id = met.span_id
 ORDER BY wanted.created_at, trace_id, span_id, source
 """  # noqa: S608 -- constants of this module
@@ -227,7 +232,7 @@ def check_spend(client: Client, project: str, window: Window) -> CheckSpend:
 
 _MEETINGS = f"""
 SELECT lower(hex(spans.trace_id)) AS trace, lower(hex(spans.span_id)) AS span,
-    toUnixTimestamp64Nano(spans.start_time) AS start_ns, spans.route AS route, cache,
+    toUnixTimestamp64Nano(spans.start_time) AS start_ns, toString(spans.route) AS route, toString(cache) AS cache,
     if(cache_entry != '', cache_entry, attributes['spanledger.cache.candidate']) AS entry, {_SIMILARITY}, cache_age_ns,
     attributes['spanledger.cache.candidate_trace'] AS origin_trace,
     attributes['spanledger.cache.candidate_span'] AS origin_span
@@ -237,10 +242,32 @@ WHERE project = {{project:String}} AND {_GROUP} != '' AND purpose = ''
 """  # noqa: S608 -- constants of this module
 
 
+_REPLAYED = """
+SELECT lower(hex(met.trace_id)) AS trace, lower(hex(met.span_id)) AS span,
+    toUnixTimestamp64Nano(met.start_time) AS start_ns, toString(route) AS route, 'replay' AS cache,
+    '' AS entry, similarity, NULL AS cache_age_ns,
+    lower(hex(met.origin_trace)) AS origin_trace, lower(hex(met.origin_span)) AS origin_span
+FROM cache_meetings AS met FINAL
+WHERE project = {project:String} AND
+"""
+_NEWEST = "ORDER BY start_time DESC LIMIT {limit:UInt32}"
+
+
 def meetings(client: Client, project: str, window: Window, limit: int = 30) -> list[Row]:
-    """The latest semantic hits and would-be hits, newest first."""
-    sql = statement(_MEETINGS, IN_SPANS, "ORDER BY spans.start_time DESC LIMIT {limit:UInt32}")
-    return ask(client, sql, {"project": project, "limit": limit, **window.bound()})
+    """The latest semantic hits and would-be hits, live or by replay (of those ``entry`` is empty), newest first."""
+    live = statement(
+        _MEETINGS,
+        IN_SPANS.replace("start_time", "spans.start_time"),
+        _NEWEST.replace("start_time", "spans.start_time"),
+    )
+    past = statement(
+        _REPLAYED,
+        IN_SPANS.replace("start_time", "met.start_time"),
+        _NEWEST.replace("start_time", "met.start_time"),
+    )
+    bound = {"project": project, "limit": limit, **window.bound()}
+    found = [*ask(client, live, bound), *ask(client, past, bound)]
+    return sorted(found, key=lambda row: -int(row["start_ns"]))[:limit]
 
 
 _ABOUT = """

@@ -318,8 +318,8 @@ SELECT sum(toDecimal128(ifNull(cost, 0), 9)) AS usd, countIf(cost IS NULL AND ju
     uniqExact(trace_id, span_id) AS jobs
 FROM scores FINAL
 WHERE ({project:String} = '' OR project = {project:String}) AND ({evaluator:String} = '' OR evaluator = {evaluator:String})
-    AND source = 'eval' AND scores.created_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
-    AND scores.time >= fromUnixTimestamp64Nano({since:Int64} - 7 * 86400000000000, 'UTC')
+    AND source IN ('eval', 'judge', 'match') AND status != 'over_budget' AND scores.created_at >= fromUnixTimestamp64Nano({since:Int64}, 'UTC')
+    AND scores.time >= fromUnixTimestamp64Nano({since:Int64} - 31 * 86400000000000, 'UTC')
 """
 
 

@@ -21,7 +21,7 @@ _WHERE = (
 )
 _SELECT = f"""
 SELECT project, trace_id, span_id, hex(parent_span_id), operation, provider, request_model, response_model,
-    response_id, service, scope, toUnixTimestamp64Nano(start_time), duration_ns, {_INPUT}, {_OUTPUT}, billable
+    response_id, service, scope, toUnixTimestamp64Nano(start_time), duration_ns, {_INPUT}, {_OUTPUT}, billable, purpose
 {_WHERE} AND ({{found}}) LIMIT 200000"""
 _SCOPES = f"SELECT DISTINCT project, scope{_WHERE} AND billable"
 _MAX_USAGES = 2000
@@ -47,6 +47,7 @@ class Known:
     input_total: int | None
     output_total: int | None
     billable: bool
+    purpose: str
 
 
 @dataclass(frozen=True, slots=True)

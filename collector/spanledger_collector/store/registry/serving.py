@@ -47,7 +47,8 @@ class Target(Document):
 class SemanticRule(Document):
     """How a route answers questions that mean the same as earlier ones, once a certificate allows it.
 
-    ``max_wrong_hits`` is the share of semantic hits that may be wrong; ``daily_cap`` what judging may cost a day (USD).
+    ``max_wrong_hits`` is the share of semantic hits that may be wrong; ``daily_cap`` what judging may cost a day (USD);
+    ``replay_days`` how far back calls made before the rule are looked at for hits that it would have had (0: not at all).
     """
 
     max_wrong_hits: Annotated[float, Field(gt=0, le=0.5)] = 0.01
@@ -59,6 +60,7 @@ class SemanticRule(Document):
     judge: Judge | None = None
     daily_cap: Money | None = None
     embedder: Annotated[str, Field(pattern=r"^(minilm-int8|[^/]+/.+)$")] = "minilm-int8"
+    replay_days: Annotated[int, Field(ge=0, le=30)] = 7
 
 
 class CacheRule(Document):

@@ -3,6 +3,7 @@
 from spanledger.serving.semantic.decision import CLOSED, Certificate, Decision, decide, is_audited
 from spanledger.serving.semantic.index import Index, Match, Row
 from spanledger.serving.semantic.question import Question, is_personal, partition
+from spanledger.serving.semantic.recorded import Recorded, recorded_question, untold
 from spanledger.serving.semantic.tier import Considered, Tier
 from spanledger.serving.semantic.version import GUARD_VERSION, group
 
@@ -15,6 +16,7 @@ __all__ = [
     "Index",
     "Match",
     "Question",
+    "Recorded",
     "Row",
     "Tier",
     "decide",
@@ -22,4 +24,6 @@ __all__ = [
     "is_audited",
     "is_personal",
     "partition",
+    "recorded_question",
+    "untold",
 ]
