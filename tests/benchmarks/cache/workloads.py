@@ -179,8 +179,9 @@ def replay(load: Workload, decide: Decide) -> Served:
 
 
 def fixed(load: Workload, threshold: float) -> Served:
-    """A threshold fixed from the first request on."""
-    return replay(load, lambda _place, alike, _wrong: alike >= threshold)
+    """A threshold fixed from the second half on."""
+    half = len(load.requests) // 2
+    return replay(load, lambda place, alike, _wrong: place >= half and alike >= threshold)
 
 
 def all_fixed(load: Workload) -> list[Served]:
@@ -194,14 +195,14 @@ def best_of(found: Sequence[Served], allowed: float) -> Served:
 
 
 def certified(load: Workload, allowed: float, rng: np.random.Generator, judge_error: float = 0.0) -> Served:
-    """The certificate from a cold start, checked as in service."""
+    """The certificate: the first half only logged and checked, the second served and checked as in service."""
     pool = Pool(allowed=allowed, thresholds=GRID, judge=JudgeError(bounds=PERFECT))
-    checks = 0
+    checks, half = 0, len(load.requests) // 2
 
     def decide(place: int, alike: float, wrong: bool) -> bool:
         nonlocal checks
         threshold, sure, share = pool.threshold(), pool.certified(), pool.audit_share(AUDIT_SHARE)
-        served = threshold is not None and alike >= threshold
+        served = place >= half and threshold is not None and alike >= threshold
         paused = not served and (sure is None or alike >= sure)
         if paused or rng.random() < share:
             checks += 1
