@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from spanledger.records import CallRecord, Score
 from spanledger_collector.store.registry.serving import Route
@@ -223,6 +224,11 @@ def test_checks_without_a_verdict_keep_the_tier_closed(bound: Bound) -> None:
     state = bound.check()
     assert state.state == "closed"
     assert "got no verdict" in state.reason
+    labels = {"project": "shop", "route": "answers"}
+    for verdict, least in (("right", 40), ("timeout", 10)):
+        counted = REGISTRY.get_sample_value("spanledger_cache_checked_total", {**labels, "verdict": verdict})
+        assert counted is not None
+        assert counted >= least
 
 
 def test_an_open_tier_checks_would_be_hits_below_it_no_more_often_than_hits(bound: Bound) -> None:

@@ -26,6 +26,7 @@ from spanledger_workers.evaluation.caps import Caps
 from spanledger_workers.identity import identify
 from spanledger_workers.memory import Memory
 
+from . import metrics
 from .rules import Tier
 from .state import TierState, read_state, state_key
 
@@ -220,7 +221,9 @@ class Checker:
             pairs = granted
         refused = Result(name=NAME, status="over_budget", explanation=grant.why)
         results += [refused] * (len(pairs) - len(results))
-        insert_scores(self.store, rows(tier, pairs, results, self.clock()))
+        scores = rows(tier, pairs, results, self.clock())
+        insert_scores(self.store, scores)
+        metrics.checked(scores)
         return len(pairs)
 
     def _judge_all(self, tiers: Mapping[tuple[str, str], Tier], pairs: Sequence[Pair]) -> int:

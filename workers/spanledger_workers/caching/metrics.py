@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import Gauge
+from collections.abc import Sequence
+
+from prometheus_client import Counter, Gauge
+
+from spanledger.records import Score
 
 from .state import TierState
 
@@ -28,6 +32,30 @@ _OPEN = Gauge(
     ["project", "route"],
     multiprocess_mode="mostrecent",
 )
+
+
+_CHECKED = Counter(
+    "spanledger_cache_checked",
+    "Hits and would-be hits that were checked, by verdict: right, wrong, or why there is none.",
+    ["project", "route", "verdict"],
+)
+_COST = Counter(
+    "spanledger_cache_check_cost_usd", "What judging them cost, as far as it is priced.", ["project", "route"]
+)
+_UNPRICED = Counter(
+    "spanledger_cache_check_unpriced", "Judged checks whose cost is unknown.", ["project", "route"]
+)
+
+
+def checked(scores: Sequence[Score]) -> None:
+    """Count verdicts and what they cost."""
+    for score in scores:
+        verdict = score.status if score.value is None else "right" if score.value >= 0.5 else "wrong"
+        _CHECKED.labels(score.project, score.route, verdict).inc()
+        if score.cost is not None:
+            _COST.labels(score.project, score.route).inc(float(score.cost))
+        elif score.judge_id:
+            _UNPRICED.labels(score.project, score.route).inc()
 
 
 def shown(project: str, route: str, state: TierState) -> None:
