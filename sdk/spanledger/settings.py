@@ -37,7 +37,7 @@ class Settings(NamedTuple):
     max_field_bytes: int = 262_144
     journal_mb: int = 512
     journal_max_age_s: int = 7 * 86_400
-    memory_mb: int = 16
+    memory_mb: int = 12
     ship_interval_s: float = 1.0
     request_timeout_s: float = 10.0
     exit_timeout_s: float = 3.0
