@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spanledger_collector.store.registry.keys import Key, KeysUnavailableError
 
+from .addresses import address_pattern
 from .here import Here, Store, set_here
 from .oidc import PREFIX, Provider
 from .session import COOKIE, MAX_AGE_S, PERSON_COOKIE, Sessions, Viewer, viewer_of
@@ -64,8 +65,8 @@ class Gate:
         self._provider = provider
         self._primed = asyncio.Lock()
         self._is_primed = False
-        self._export = re.compile("|".join(_pattern(path) for path in EXPORTS))
-        self._page = re.compile("|".join(_pattern(path) for path in paths))
+        self._export = re.compile("|".join(address_pattern(path) for path in EXPORTS))
+        self._page = re.compile("|".join(address_pattern(path) for path in paths))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on with the viewer set."""
@@ -235,10 +236,6 @@ async def _nothing_more() -> Message:
 
 async def _unheard(_message: Message) -> None:
     return None
-
-
-def _pattern(path: str) -> str:
-    return "/".join("[^/]+" if part.startswith("<") else re.escape(part) for part in path.split("/"))
 
 
 def _inside(target: str) -> str:

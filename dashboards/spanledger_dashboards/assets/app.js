@@ -186,14 +186,7 @@
     var href = props.data && props.data.href;
     if (!href) { return React.createElement("span", { className: "waiting" }, "…"); }
     return React.createElement("a", {
-      href: href, className: "a",
-      onClick: function (event) {
-        if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) { return; }
-        event.preventDefault();
-        history.pushState({}, "", href);
-        window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
-        window.scrollTo(0, 0);
-      }
+      href: href, className: "a", onClick: function (event) { window.spanledger_parts.follow(event); }
     }, props.value);
   };
   cells.StatusBadge = function (props) {

@@ -28,5 +28,5 @@
     return React.createElement.apply(null, [React.Fragment, null].concat(props.nodes.map(draw)));
   }
 
-  window.spanledger_parts = { Still: Still };
+  window.spanledger_parts = { Still: Still, follow: follow };
 })();

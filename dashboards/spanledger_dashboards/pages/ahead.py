@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 from dash.development.base_component import Component
 
+from spanledger_dashboards.addresses import address_pattern
 from spanledger_dashboards.here import here
 from spanledger_dashboards.parts.markup import markup
 from spanledger_dashboards.session import Viewer
@@ -39,7 +40,7 @@ class Ahead:
     """Pages that were begun, each for the viewer whose request it was, and taken once."""
 
     def __init__(self, pages: Sequence[Page]) -> None:
-        self._patterns = [(re.compile(_pattern(page.path)), page) for page in pages]
+        self._patterns = [(re.compile(address_pattern(page.path, named=True)), page) for page in pages]
         self._begun: dict[_Asked, tuple[float, asyncio.Task[Component]]] = {}
 
     def begin(self, path: str, search: str) -> asyncio.Task[str] | None:
@@ -84,10 +85,3 @@ async def _shown(drawn: asyncio.Task[Component]) -> str:
 
 def _asked(page: Page, query: Query) -> _Asked:
     return here().viewer, page.path, repr(sorted(query.items()))
-
-
-def _pattern(path: str) -> str:
-    parts = (
-        f"(?P<{part[1:-1]}>[^/]+)" if part.startswith("<") else re.escape(part) for part in path.split("/")
-    )
-    return "/".join(parts)

@@ -59,7 +59,7 @@ def cache_checks() -> Did:
     return checker.tick(known)
 
 
-@tick("cache_replay", 15, longest_s=LONGEST_S + 120)
+@tick("cache_replay", 5, longest_s=LONGEST_S + 60)
 def cache_replay() -> Did:
     """Find what a new tier would have answered among calls made before it."""
     known = known_tiers()

@@ -10,7 +10,7 @@ from typing import Any
 
 from .asking import Client, ask, every, statement
 from .spend import DIMENSIONS as SPEND_DIMENSIONS
-from .window import Window
+from .window import Window, bucket
 
 SCORE = "score:"
 DIMENSIONS = {
@@ -106,13 +106,9 @@ def measured_over(
     """
     _check(metric, list(scope))
     if metric.startswith(SCORE):
-        sql = _score_sql(
-            scope, (), _BUCKET.replace("{time}", "scores.time"), _UNTIL.replace("{time}", "time")
-        )
+        sql = _score_sql(scope, (), _started("scores.time"), _UNTIL.replace("{time}", "time"))
     else:
-        sql = _traffic_sql(
-            metric, scope, (), _BUCKET.replace("{time}", "start_time"), _UNTIL.replace("{time}", "start_time")
-        )
+        sql = _traffic_sql(metric, scope, (), _started("start_time"), _UNTIL.replace("{time}", "start_time"))
     bound: dict[str, Any] = {"project": project, "since": window.start, "until": window.end, "step": step_s}
     bound |= {"limit": 100_000, "name": metric.removeprefix(SCORE)}
     bound |= {f"only_{name}": value for name, value in scope.items()}
@@ -126,8 +122,11 @@ def measured_over(
     }
 
 
-_BUCKET = "toUnixTimestamp(toStartOfInterval({time}, toIntervalSecond({step:UInt32}), 'UTC')) AS bucket"
 _UNTIL = "{time} < fromUnixTimestamp64Nano({until:Int64}, 'UTC')"
+
+
+def _started(time: str) -> str:
+    return f"{bucket(time)} AS bucket"
 
 
 def dimensions_of(metric: str) -> tuple[str, ...]:

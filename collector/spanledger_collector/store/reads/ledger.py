@@ -20,7 +20,7 @@ from spanledger.records import USAGE
 
 from .asking import Client, every, statement
 from .months import Month, counted, months
-from .window import DAY, IN_DAYS, IN_TIME, SECOND, Window
+from .window import DAY, IN_DAYS, IN_TIME, SECOND, Window, bucket
 
 LEAN = frozenset(
     {
@@ -195,7 +195,7 @@ def _asked(
     groups = [f"{_expression(name, f'by_{at}', parameters)} AS by_{at}" for at, name in enumerate(by)]
     if step_s is not None:
         parameters["step"] = step_s
-        groups.append(_BUCKET.format(time="toDateTime(day, 'UTC')" if lean else "time"))
+        groups.append(bucket("toDateTime(day, 'UTC')" if lean else "time") + " AS bucket")
     where = [*_within(which.everywhere, lean), *_conditions(which, closed, parameters)]
     measures = [f"ifNull(sum({name}), 0) AS {name}_" for name in counts]
     measures += [f"ifNull(sum({_converted(name, rates, parameters)}), 0) AS {name}_" for name in money]
@@ -220,9 +220,6 @@ def source_of(window: Window, by: Sequence[str], step_s: int | None, which: Ask)
         if held >= names:
             return table
     return "ledger"
-
-
-_BUCKET = "toUnixTimestamp(toStartOfInterval({time}, toIntervalSecond({{step:UInt32}}), 'UTC')) AS bucket"
 
 
 def _within(everywhere: bool, lean: bool) -> list[str]:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from . import ledger
 from .asking import Client, Row, ask, ask_one, every, statement
 from .rules import CALLS
-from .window import HOUR, IN_HOURS, IN_SPANS, IN_TIME, SECOND, Window
+from .window import HOUR, IN_HOURS, IN_SPANS, IN_TIME, SECOND, Window, bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ _HOURS = _Source(
 )  # fmt: skip
 
 _SCORES = f"""
-SELECT name, toUnixTimestamp(toStartOfInterval(time, toIntervalSecond({{step:UInt32}}), 'UTC')) AS bucket,
+SELECT name, {bucket("time")} AS bucket,
     countIf(status = 'ok') AS n, count() AS asked, avgIf(value, status = 'ok') AS mean,
     stddevSampIf(value, status = 'ok') AS deviation,
     countIf(status = 'ok' AND value IN (0, 1)) = n AS binary, any(higher_is_better) AS higher_is_better
@@ -95,9 +95,11 @@ def totals(client: Client, project: str, window: Window) -> Total:
 def series(client: Client, project: str, window: Window, step_s: int) -> dict[int, Measures]:
     """Measures by bucket start (Unix seconds). A bucket without calls is present with zeros."""
     source = _HOURS if window.whole(HOUR) and step_s % (HOUR // SECOND) == 0 else _SPANS
-    bucket = f"toUnixTimestamp(toStartOfInterval({source.time}, toIntervalSecond({{step:UInt32}}), 'UTC'))"
     sql = statement(
-        f"SELECT {bucket} AS bucket,", _measured(source), _of(source), "GROUP BY bucket ORDER BY bucket"
+        f"SELECT {bucket(source.time)} AS bucket,",
+        _measured(source),
+        _of(source),
+        "GROUP BY bucket ORDER BY bucket",
     )
     rows = ask(client, sql, {"project": project, "step": step_s, **window.bound()})
     found = {int(row["bucket"]): _measures(row) for row in rows}

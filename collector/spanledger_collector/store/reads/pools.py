@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from .asking import Client, ask, statement
 from .overview import number
-from .window import IN_SPANS, Window
+from .window import IN_SPANS, Window, bucket
 
 _USE = """
 SELECT gpu_pool, countIf(billable) AS calls, sumIf(gpu_seconds, gpu_seconds IS NOT NULL) AS seconds,
@@ -56,13 +56,12 @@ def pool_use(client: Client, project: str, window: Window) -> list[PoolUse]:
     ]
 
 
-_SAMPLES = """
-SELECT gpu_pool, metric, toUnixTimestamp(toStartOfInterval(time, toIntervalSecond({step:UInt32}), 'UTC')) AS bucket,
-    avg(value) AS mean, max(value) AS most FROM engine_samples
-WHERE project = {project:String} AND time >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
-    AND time < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+_SAMPLES = f"""
+SELECT gpu_pool, metric, {bucket("time")} AS bucket, avg(value) AS mean, max(value) AS most FROM engine_samples
+WHERE project = {{project:String}} AND time >= fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC')
+    AND time < fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC')
 GROUP BY gpu_pool, metric, bucket ORDER BY gpu_pool, metric, bucket LIMIT 50000
-"""
+"""  # noqa: S608 -- constants of this module
 
 
 def engine_series(

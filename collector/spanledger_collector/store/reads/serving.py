@@ -8,7 +8,7 @@ from typing import Any
 
 from .asking import Client, Row, ask, every, statement
 from .overview import number
-from .window import DAY, HOUR, IN_DAYS, IN_HOURS, IN_SPANS, SECOND, Window
+from .window import DAY, HOUR, IN_DAYS, IN_HOURS, IN_SPANS, SECOND, Window, bucket
 
 _SERVED = """
 SELECT route, upstream, countIf(operation != '') AS attempts, countIf(status = 'error') AS errors,
@@ -62,11 +62,10 @@ def _served(row: Row) -> Served:
     )
 
 
-_UPSTREAM_SERIES = """
-SELECT upstream, toUnixTimestamp(toStartOfInterval(start_time, toIntervalSecond({step:UInt32}), 'UTC')) AS bucket,
-    count() AS n FROM spans
-WHERE project = {project:String} AND route = {route:String} AND upstream != '' AND status = 'ok' AND attempt > 0 AND
-"""
+_UPSTREAM_SERIES = f"""
+SELECT upstream, {bucket("start_time")} AS bucket, count() AS n FROM spans
+WHERE project = {{project:String}} AND route = {{route:String}} AND upstream != '' AND status = 'ok' AND attempt > 0 AND
+"""  # noqa: S608 -- constants of this module
 
 
 def upstream_series(
@@ -137,12 +136,12 @@ def cache_use(
         table, time, within, measures = "call_hour", "hour", IN_HOURS, _CACHE_BY_HOUR
     elif by and step_s is None and window.whole(DAY):
         table, within, measures = "call_day", IN_DAYS, _CACHE_BY_DAY
-    bucket = "CAST(NULL, 'Nullable(UInt32)')"
+    started = "CAST(NULL, 'Nullable(UInt32)')"
     if step_s is not None:
-        bucket = f"toUnixTimestamp(toStartOfInterval({time}, toIntervalSecond({{step:UInt32}}), 'UTC'))"
+        started = bucket(time)
         parameters["step"] = step_s
     sql = statement(
-        f"SELECT {group} AS grouped, {bucket} AS bucket, {measures} FROM {table} WHERE",  # noqa: S608
+        f"SELECT {group} AS grouped, {started} AS bucket, {measures} FROM {table} WHERE",  # noqa: S608
         every(["project = {project:String}", "billable", "cache != ''", within]),
         "GROUP BY grouped, bucket ORDER BY bucket, saved DESC, grouped LIMIT 5000",
     )

@@ -72,3 +72,8 @@ IN_HOURS = (
     " AND hour < toDateTime(fromUnixTimestamp64Nano({end:Int64}, 'UTC'), 'UTC')"
 )
 """The same for sums by hour, of a window of whole hours."""
+
+
+def bucket(time: str) -> str:
+    """The start of the bucket of ``step`` seconds, a bound parameter, that a column of times lies in: Unix seconds."""
+    return f"toUnixTimestamp(toStartOfInterval({time}, toIntervalSecond({{step:UInt32}}), 'UTC'))"
