@@ -21,19 +21,23 @@ _EVERY_S: Final = 1.0
 
 
 class _Watcher:
-    """Looks up the routes that were asked for."""
+    """Looks up the routes that were asked for, in the Redis that was named last."""
 
     def __init__(self) -> None:
         self._states: dict[str, dict[str, str]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._url = ""
 
     def get(self, key: str, url: str) -> dict[str, str]:
         found = self._states.get(key)
-        if found is None:
+        if found is None or url != self._url:
             with self._lock:
+                if url != self._url:
+                    self._states = {}
                 self._states[key] = found = {}
-                if self._thread is None or not self._thread.is_alive():
+                if url != self._url or self._thread is None or not self._thread.is_alive():
+                    self._url = url
                     self._thread = threading.Thread(
                         target=self._watch, args=(url,), name="spanledger-routes", daemon=True
                     )
@@ -49,7 +53,7 @@ class _Watcher:
         redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
             url, socket_timeout=1, socket_connect_timeout=1, decode_responses=True
         )
-        while True:
+        while url == self._url:
             for key in list(self._states):
                 try:
                     self._states[key] = redis.hgetall(key)

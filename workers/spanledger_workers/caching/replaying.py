@@ -32,7 +32,7 @@ from .rules import Tier
 
 MOST_CALLS = 20_000  # the newest; embedding takes about 5 ms each
 LONGEST_S = 180.0  # then what was reached counts as all
-_SETTLE_NS = 10 * SECOND  # a call becomes visible after it started; and gateways follow a rule within seconds
+_SETTLE_NS = 5 * SECOND  # a call becomes visible after it started; and gateways follow a rule within seconds
 _PAGE = 500
 
 logger = logging.getLogger("spanledger.worker")

@@ -109,7 +109,7 @@ class ModelServer:
         if self._runner is None:
             return
         self._run(self._runner.cleanup())
-        self._run(asyncio.sleep(0))  # a transport that was closed is gone in the loop's next turn
+        self._run(self._let_go())
         self._runner = None
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -126,6 +126,12 @@ class ModelServer:
     async def _start(self) -> None:
         self._runner = await listen(self.state, self._host, self._port)
         self._port = self._runner.addresses[0][1]
+
+    async def _let_go(self) -> None:
+        """A transport that still has something to send to a caller who does not read would never close."""
+        for transport in list(self.state.transports):
+            transport.abort()
+        await asyncio.sleep(0)  # what was closed is gone in the loop's next turn
 
     def _run(self, work: Any) -> None:
         done: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
