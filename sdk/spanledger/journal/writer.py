@@ -25,6 +25,7 @@ from spanledger.journal.segment import (
 )
 from spanledger.settings import Settings
 
+_LOOK_NS = 2_000_000_000  # others may fill the folder meanwhile: by so much its limit is soft
 _FIRST_BYTES, _SEGMENT_BYTES = 1 << 19, 2 << 20
 _STANDBY = 2  # full segments that stay mapped until they can be used again
 _STALE_NEW_S = 3600
@@ -70,6 +71,7 @@ class Journal:
         self._retired: list[Segment] = []
         self._offset = 0
         self._count = 0
+        self._looked = self._used = 0  # when the folder was looked at (ns), and what it holds since
         self._done = [0, 0, 0]  # shipped, rejected, expired of segments that are over
 
     def append(self, *payloads: bytes) -> bool:
@@ -124,15 +126,22 @@ class Journal:
 
     def _create(self, size: int) -> Segment:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._used() + size > self._limit_bytes:
+        now = time.time_ns()
+        is_known = now - self._looked < _LOOK_NS and self._used + size <= self._limit_bytes
+        if not is_known and self._look(now) + size > self._limit_bytes:
             raise JournalFull
         self._sequence += 1
-        now = time.time_ns()
+        self._used += size
         name = f"{now:020d}-{os.getpid()}-{self._sequence}{SUFFIX}"
         return Segment.create(os.path.join(self.directory, name), size, self._resource, now)
 
-    def _used(self) -> int:
-        total, now = 0, time.time()
+    def _look(self, now: int) -> int:
+        """How much the folder holds. One look costs a microsecond a file, and after an outage there are thousands."""
+        self._looked, self._used = now, self._measured(now / 1e9)
+        return self._used
+
+    def _measured(self, now: float) -> int:
+        total = 0
         with os.scandir(self.directory) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
