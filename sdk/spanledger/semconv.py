@@ -61,9 +61,8 @@ CUSTOMER_ID = "spanledger.customer_id"
 TAGS = "spanledger.tags"
 METADATA = "spanledger.metadata"  # prefix: spanledger.metadata.<key>
 PURPOSE = "spanledger.purpose"
-BESIDE = frozenset(
-    ("cache_check", "cache_embed", "shadow")
-)  # purposes of calls that a gateway makes by itself, below a request
+# Purposes of calls that a gateway makes by itself, below a request.
+BESIDE = frozenset(("cache_check", "cache_embed", "shadow"))
 TPOT_NS = "spanledger.tpot_ns"
 CACHE = "spanledger.cache"
 CACHE_ENTRY = "spanledger.cache.entry"

@@ -11,7 +11,7 @@ import pytest
 
 from spanledger.records import CallRecord, Score
 from spanledger_collector.store.reads.cache_checks import meetings
-from spanledger_collector.store.reads.cache_replay import replayed
+from spanledger_collector.store.reads.cache_replay import replayed, unchecked
 from spanledger_collector.store.reads.window import Window
 from spanledger_collector.store.registry.serving import Route
 from spanledger_collector.store.writes_evaluation import insert_scores
@@ -234,6 +234,22 @@ def test_a_person_looks_at_replayed_meetings_too(past: Past) -> None:
     insert_scores(past.world.client, [_by_person(call, past.now)])
     state = past.check(tier)
     assert (state.checks, state.wrong) == (1, 0)
+
+
+def test_texts_that_differed_are_judged_once_a_judge_is_named(past: Past) -> None:
+    past.asked(TOWER, "In 1889.")
+    past.asked(TOWER_AGAIN, "It was finished in 1889.")
+    past.asked("How do I reset my password?", "By the link.")
+    past.asked("How can I reset my password?", "by the link")
+    past.replay(past.tier())
+    state = past.check(past.tier())
+    assert (state.checks, state.wrong) == (2, 1)
+    judged = past.tier(judge={"route": "judge"})
+    waiting = unchecked(
+        past.world.client, project="shop", tier=judged.group, judge="judge", oldest=0, limit=9
+    )
+    assert [int(met.trace_id, 16) for met in waiting] == [2]
+    assert unchecked(past.world.client, project="shop", tier=judged.group, judge="", oldest=0, limit=9) == []
 
 
 def test_what_the_daily_cap_forbids_waits_for_another_day(past: Past) -> None:

@@ -11,6 +11,8 @@ from .window import IN_SPANS, IN_TIME, Window
 
 CHECK = "cache_hit_correct"
 """Name of the scores: 1 where the cached answer was right, 0 where it was wrong."""
+SAME_TEXT = "same_text"
+"""Label of a verdict that no judge was needed for."""
 
 _GROUP = "attributes['spanledger.cache.group']"
 _SIMILARITY = "ifNull(cache_similarity, toFloat32OrZero(attributes['spanledger.cache.candidate_similarity'])) AS similarity"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .asking import Client, ask, ask_one, statement
-from .cache_checks import CHECK, Met
+from .cache_checks import CHECK, SAME_TEXT, Met
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ WHERE project = {project:String} AND tier = {tier:String}
     AND (met.trace_id, CAST(met.span_id, 'String')) NOT IN (
         SELECT trace_id, span_id FROM scores FINAL
         WHERE project = {project:String} AND name = {name:String} AND source IN ('judge', 'match')
-            AND (source = 'match' OR judge_id IN ('', {judge:String}))
+            AND if(source = 'match', label = {same:String} OR {judge:String} = '', judge_id IN ('', {judge:String}))
             AND scores.time >= fromUnixTimestamp64Nano({oldest:Int64}, 'UTC')
     )
 ORDER BY met.start_time, trace_id, span_id LIMIT {limit:UInt32}
@@ -113,9 +113,13 @@ ORDER BY met.start_time, trace_id, span_id LIMIT {limit:UInt32}
 
 
 def unchecked(client: Client, *, project: str, tier: str, judge: str, oldest: int, limit: int) -> list[Met]:
-    """Replayed meetings since ``oldest`` (ns) that no worker has checked by this judge, oldest first."""
+    """Replayed meetings since ``oldest`` (ns) that no worker has checked by this judge, oldest first.
+
+    Texts that differed while no judge was named are checked again once there is one.
+    """
     parameters = {
         "project": project, "tier": tier, "judge": judge, "name": CHECK, "oldest": oldest, "limit": limit,
+        "same": SAME_TEXT,
     }  # fmt: skip
     return [Met(**row) for row in ask(client, _UNCHECKED, parameters)]
 

@@ -19,16 +19,8 @@ from spanledger.serving.semantic.question import VARIANTS, Question, partition
 from spanledger.serving.snapshot import Route, SemanticRule
 
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-_RECORDED = DELIVERY | {
-    *_LIMITS,
-    "messages",
-    "input",
-    "system",
-    "instructions",
-    "temperature",
-    "top_p",
-    "seed",
-}
+_TURNS = ("messages", "input", "system", "instructions")
+_RECORDED = DELIVERY.union(_LIMITS, _TURNS, ("temperature", "top_p", "seed"))
 _PROMPT = "x-spanledger-prompt"
 _ENDPOINTS: Mapping[str, Endpoint] = {"chat": "chat", "messages": "messages", "responses": "responses"}
 
