@@ -66,10 +66,10 @@ def decide(spans: Sequence[Span], known: Iterable[Known]) -> int:
     fresh: list[Span] = []
     for span in spans:
         parents[_key(span)] = span.row.get("parent_span_id", b"")
-        if _may_bill(span):
+        if _may_bill(span) and span.row.get("purpose") not in BESIDE:
             fresh.append(span)
     # What is stored and not billable was refused because of another, or was never a call of its own.
-    stored = [_stored_call(row) for row in known if row.billable]
+    stored = [_stored_call(row) for row in known if row.billable and row.purpose not in BESIDE]
     wrappers = _wrappers(fresh, stored, parents)
     for span in wrappers:
         _refuse(_fresh_call(span), "told_below")
@@ -102,10 +102,7 @@ def _wrappers(fresh: Sequence[Span], stored: Sequence[Call], parents: Mapping[Sp
         return []
     traces = {key[:2] for key in silent}
     telling = [_fresh_call(span) for span in fresh if span.usage is not None and _key(span)[:2] in traces]
-    telling = [call for call in telling if not call.beside]
-    telling += [
-        call for call in stored if call.totals != (None, None) and call.trace in traces and not call.beside
-    ]
+    telling += [call for call in stored if call.totals != (None, None) and call.trace in traces]
     found: dict[SpanKey, Span] = {}
     for call in telling:
         for above in ancestors(call, parents):
@@ -138,7 +135,6 @@ def _stored_call(row: Known) -> Call:
         totals=(row.input_total, row.output_total),
         stored=True,
         billed=row.billable,
-        beside=row.purpose in BESIDE,
     )
 
 
@@ -159,7 +155,6 @@ def _fresh_call(span: Span) -> Call:
         billed=True,
         detail=0 if usage is None else _detail(usage),
         span=span,
-        beside=row.get("purpose", "") in BESIDE,
     )
 
 

@@ -34,7 +34,6 @@ class Call:
     billed: bool
     detail: int = 0
     span: Span | None = None
-    beside: bool = False  # made because of the call above it, and no telling of it
     twin_scopes: set[str] = field(default_factory=set[str])
 
     @property
@@ -87,11 +86,9 @@ class Tellings:
         """Why this is a second telling of a call that counts already; empty when it is not."""
         answer, twins = call.same_answer, call.twins
         same_answer = self._answers.get(answer, []) if answer is not None else []
-        if not call.beside and any(_one_answer(call, other, self._parents) for other in same_answer):
+        if any(_one_answer(call, other, self._parents) for other in same_answer):
             return "same_response_id"
         for other in self._traces.get(call.same_usage, []):
-            if call.beside or other.beside:
-                continue
             if alike(call, other) and _related(call, other, self._parents):
                 return "same_usage_in_ancestry"
         if twins is None or None in call.totals:
@@ -134,8 +131,6 @@ def _one_answer(call: Call, other: Call, parents: Mapping[SpanKey, bytes]) -> bo
 
     Then the two were not open at the same time, or one instrumentation told both, in traces of their own.
     """
-    if other.beside:
-        return False
     if call.trace == other.trace and _related(call, other, parents):
         return True
     if (

@@ -19,7 +19,7 @@ from spanledger_workers.memory import Memory
 from .checking import oldest_call
 from .evidence import Evidence, is_person, rebuilt, restored
 from .rules import Tier
-from .state import TierState, publish, read_state, state_key
+from .state import TierState, publish, published
 
 SETTLE_NS = 1 * SECOND  # another worker's verdicts become visible after the time they are stamped with
 MOST_UNJUDGED = 0.1  # share of checks without a verdict beyond which nothing may be promised
@@ -111,7 +111,7 @@ class Certifying:
 
     def published(self, tier: Tier) -> TierState:
         """What gateways obey now."""
-        return read_state(self.redis.hgetall(state_key(tier.project, tier.route)))
+        return published(self.redis, tier.project, tier.route)
 
     def _before(self, tier: Tier) -> TierState:
         """The published state; where Redis forgot it, whether the trail says that it was open."""

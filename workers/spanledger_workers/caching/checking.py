@@ -28,7 +28,7 @@ from spanledger_workers.memory import Memory
 
 from . import metrics
 from .rules import Tier
-from .state import TierState, read_state, state_key
+from .state import TierState, published
 
 WATERMARKS = "spanledger:cache:watermark"
 """Redis hash: up to which ``inserted_at`` (ns) calls were looked at, by ``would_be`` and ``audits``."""
@@ -117,7 +117,7 @@ class Checker:
 
     def _replayed(self, tier: Tier, now: int) -> int:
         """Have past calls' meetings checked while the tier waits for its certificate; what no cap allows waits."""
-        if not tier.semantic.replay_days or self._state(tier.project, tier.route).certified > 0:
+        if not tier.semantic.replay_days or published(self.redis, tier.project, tier.route).certified > 0:
             return 0
         oldest = now - tier.semantic.replay_days * DAY - DAY
         found = unchecked(
@@ -131,10 +131,6 @@ class Checker:
         pairs = self.pairs([(met, 1.0) for met in found], {})
         return self.judge(tier, pairs, waits=True) if pairs else 0
 
-    def _state(self, project: str, route: str) -> TierState:
-        """What was published of a tier last."""
-        return read_state(self.redis.hgetall(state_key(project, route)))
-
     def _since(self, name: str, now: int) -> int:
         stored = self.redis.hget(WATERMARKS, name)
         return int(stored) - OVERLAP_NS if stored else now - LOOK_BACK_NS
@@ -145,7 +141,9 @@ class Checker:
         found = would_be_hits(self.store, since=since, until=until, limit=PAGE)
         reached = _reached(found, until)
         fresh = self._unknown([met for met in found if (met.project, met.route) in tiers], now)
-        states = {place: self._state(*place) for place in {(met.project, met.route) for met in fresh}}
+        states = {
+            place: published(self.redis, *place) for place in {(met.project, met.route) for met in fresh}
+        }
         chosen: list[tuple[Met, float]] = []
         for met in fresh:
             tier = tiers[met.project, met.route]
@@ -168,7 +166,7 @@ class Checker:
         for hit in self._unknown([hit for hit in met if (hit.trace_id, hit.span_id) in asked], now):
             tier = tiers.get((hit.project, hit.route))
             if tier is not None and hit.group == tier.group:
-                state = self._state(hit.project, hit.route)
+                state = published(self.redis, hit.project, hit.route)
                 chosen.append((hit, max(tier.semantic.audit_share, state.audit_share)))
         return self.pairs(chosen, asked), reached
 

@@ -69,6 +69,11 @@ def read_state(known: Mapping[str, str]) -> TierState:
         return TierState()
 
 
+def published(redis: Memory, project: str, route: str) -> TierState:
+    """What gateways obey now; closed where nothing was published."""
+    return read_state(redis.hgetall(state_key(project, route)))
+
+
 def publish(redis: Memory, project: str, route: str, state: TierState) -> None:
     """Write the hash and say so."""
     redis.hset(state_key(project, route), mapping=state.fields())
