@@ -59,6 +59,12 @@ class Past:
         self._calls.append(call)
         return call
 
+    def races(self, count: int) -> None:
+        """Ask for the winners of so many races, each twice in other words; answers of one race mean the same."""
+        for year in range(1890, 1890 + count):
+            self.asked(f"Who won the race of {year}?", f"Number {year} did.")
+            self.asked(f"Who was the winner of the race of {year}?", f"number {year} did")
+
     def tier(self, **semantic: Any) -> Tier:
         """The route's tier, switched on now."""
         rule = {**ROUTE["cache"], "semantic": {**ROUTE["cache"]["semantic"], **semantic}}
@@ -180,9 +186,7 @@ def test_calls_whose_answers_no_cache_would_have_kept_are_left_out(
 
 
 def test_a_route_with_traffic_behind_it_opens_at_once(past: Past) -> None:
-    for year in range(1890, 1930):
-        past.asked(f"Who won the race of {year}?", f"Number {year} did.")
-        past.asked(f"Who was the winner of the race of {year}?", f"number {year} did")
+    past.races(40)
     tier = past.tier()
     past.replay(tier)
     assert len(past.met()) == 40
@@ -195,9 +199,7 @@ def test_a_route_with_traffic_behind_it_opens_at_once(past: Past) -> None:
 
 
 def test_what_redis_forgot_is_replayed_again_and_counts_once(past: Past) -> None:
-    for year in range(1890, 1910):
-        past.asked(f"Who won the race of {year}?", f"Number {year} did.")
-        past.asked(f"Who was the winner of the race of {year}?", f"number {year} did")
+    past.races(20)
     tier = past.tier()
     past.replay(tier)
     before = past.check(tier)
