@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import chain
 from typing import Final, cast
 
 import httptools
@@ -12,6 +13,7 @@ from .errors import BrokenAnswerError
 from .response import Response
 
 _LARGEST_HEAD: Final = 128 << 10
+_TOO_LARGE: Final = "the answer's headers are too large"
 
 
 class Connection(asyncio.Protocol):
@@ -26,6 +28,7 @@ class Connection(asyncio.Protocol):
         "_is_informational",
         "_loop",
         "_may_keep",
+        "_pairs",
         "_parser",
         "_response",
         "_size",
@@ -45,8 +48,9 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._asking: asyncio.Future[Response] | None = None
         self._response: Response | None = None
+        self._pairs: list[tuple[bytes, bytes]] = []
         self._headers: dict[bytes, bytes] = {}
-        self._size = 0
+        self._size = 0  # of what came of an answer
         self._is_informational = False
         self._may_keep = False
         self._ends_with_connection = False
@@ -58,6 +62,7 @@ class Connection(asyncio.Protocol):
             BrokenAnswerError: the connection ended, or brought no HTTP, before the head was whole.
         """
         self.is_usable = False
+        self._size = 0
         asking = self._asking = self._loop.create_future()
         self._transport.write(request)
         try:
@@ -69,7 +74,10 @@ class Connection(asyncio.Protocol):
     @property
     def keeps_for_s(self) -> float | None:
         """How long the upstream says it keeps an idle connection; None when it does not say."""
-        for part in self._headers.get(b"keep-alive", b"").split(b","):
+        told = self._headers.get(b"keep-alive")
+        if told is None:
+            return None
+        for part in told.split(b","):
             name, _, value = part.partition(b"=")
             if name.strip().lower() == b"timeout" and value.strip().isdigit():
                 return float(value)
@@ -117,7 +125,10 @@ class Connection(asyncio.Protocol):
             self.abort("the upstream spoke without being asked")
             return
         try:
+            self._size += len(data)
             self._parser.feed_data(data)
+            if self._size > _LARGEST_HEAD and self._asking is not None:
+                self.abort(_TOO_LARGE)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as wrong:
             cause = wrong.__context__  # what a callback raised
             is_ours = isinstance(cause, BrokenAnswerError)
@@ -142,15 +153,11 @@ class Connection(asyncio.Protocol):
         """An answer begins."""
         if self._response is not None:
             raise BrokenAnswerError("the upstream sent a second answer to one request")
-        self._headers = {}
-        self._size = 0
+        self._pairs = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
-        self._size += len(name) + len(value)
-        if self._size > _LARGEST_HEAD:
-            raise BrokenAnswerError("the answer's headers are too large")
-        self._headers[name.lower()] = value
+        self._pairs.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
@@ -159,7 +166,9 @@ class Connection(asyncio.Protocol):
         asking = self._asking
         if self._is_informational or asking is None:
             return
-        headers = self._headers
+        if self._size > _LARGEST_HEAD and sum(map(len, chain(*self._pairs))) > _LARGEST_HEAD:
+            raise BrokenAnswerError(_TOO_LARGE)
+        headers = self._headers = dict(self._pairs)
         self._response = response = Response(self, status, headers)
         self._asking = None
         self._ends_with_connection = (

@@ -20,6 +20,7 @@ DISCONNECT: Final = "spanledger.disconnect"
 
 _MOST_BUFFERED: Final = 256 << 10
 _NO_BODY: Final = frozenset({204, 304})
+_PAST: Final[dict[str, Any]] = {}  # what is left of a request that was served
 
 
 def _status_line(status: int) -> bytes:
@@ -81,9 +82,7 @@ class Exchange:
         self._status = 0
         self._head: Iterable[Header] | None = None  # not yet written
         self._is_chunked = False
-        self._expects_continue = any(
-            name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"]
-        )
+        self._expects_continue = dict(scope["headers"]).get(b"expect", b"").lower() == b"100-continue"
 
     async def run(self, app: Callable[..., Awaitable[None]]) -> None:
         """Let the application answer. What it leaves unanswered is a fault of ours."""
@@ -93,6 +92,10 @@ class Exchange:
             logger.exception("an answer to %s failed", self.scope["path"])
         finally:
             self._protocol.done(self)
+            self.task, self.scope = (
+                None,
+                _PAST,
+            )  # they name this exchange: a circle that only a collection would find
         if self.is_over:
             return
         if self._status and self._head is None:
@@ -200,20 +203,14 @@ class Exchange:
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def _head_bytes(self, headers: Iterable[Header], length: int | None) -> bytes:
-        lines = [_STATUS_LINES[self._status]]
-        is_framed = self._status in _NO_BODY
-        for name, value in (*self._protocol.state.default_headers, *headers):
-            lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length" or name == b"transfer-encoding":
-                is_framed = True
-        if not is_framed and (framing := self._framing(length)):
-            lines.append(framing)
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+        pairs = [*self._protocol.state.default_headers, *headers]
+        head = _STATUS_LINES[self._status] + b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+        if head.count(b"\n") != len(pairs) + 1 or head.count(b"\r") != len(pairs) + 1:
             raise RuntimeError("a header holds a line break")
-        return head + b"\r\n"
+        is_framed = b"\ncontent-length:" in head or b"\ntransfer-encoding:" in head
+        if not is_framed and self._status not in _NO_BODY:
+            head += self._framing(length)
+        return head + (b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
 
     def _framing(self, length: int | None) -> bytes:
         if length is not None:

@@ -24,6 +24,7 @@ from .exchange import DISCONNECT, Exchange, Header, bare_answer
 logger = logging.getLogger("spanledger.gateway")
 
 _LARGEST_HEAD: Final = 64 << 10
+_MOST_HEAD: Final = 512 << 10  # received while a head is not whole, what came with its first bytes included
 _LONGEST_URL: Final = 16 << 10
 _STALLED_S: Final = 60.0  # a request that has begun must go on, and a new connection must send one
 _MOST_PIPELINED: Final = 32
@@ -54,7 +55,8 @@ class HttpProtocol(asyncio.Protocol):
         self._reading: Exchange | None = None  # the one whose body arrives
         self._pipeline: deque[Exchange] = deque()
         self._headers: list[Header] = []
-        self._head_size = 0
+        self._head_size = 0  # of a head that did not come in one piece, and of the piece that is parsed
+        self._piece = 0
         self._url = b""
         self._is_paused = False
         self._is_declining = False  # the parser reads a head of our own
@@ -93,9 +95,12 @@ class HttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of a request."""
         self._quiet_since = self.loop.time()
+        self._piece = len(data)
         while data and not self.is_closing:
             try:
                 self._parser.feed_data(data)
+                if self._is_begun and self._reading is None:
+                    self._more_head(len(data))
                 return
             except httptools.HttpParserUpgrade as upgrade:
                 data = self._declined() + data[upgrade.args[0] :]
@@ -118,8 +123,6 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        if self._is_declining:
-            return
         self._is_begun = True
         self._headers = []
         self._head_size = 0
@@ -127,25 +130,22 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         """A part of its target."""
-        if self._is_declining:
-            return
         self._url += url
         if len(self._url) > _LONGEST_URL:
             self._refuse(414, b"the address is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
-        if self._is_declining:
-            return
-        self._head_size += len(name) + len(value) + 32
-        if self._head_size > _LARGEST_HEAD:
-            self._refuse(431, b"the headers are too large")
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: the application starts, or the request stands in line behind the one before."""
         if self.is_closing or self._is_declining:
             self._is_declining = False
+            return
+        is_large = self._head_size or self._piece > _LARGEST_HEAD
+        if is_large and self._headers_size() > _LARGEST_HEAD:
+            self._refuse(431, b"the headers are too large")
             return
         version = self._parser.get_http_version()
         exchange = Exchange(
@@ -245,6 +245,15 @@ class HttpProtocol(asyncio.Protocol):
             "query_string": query,
             "headers": self._headers,
         }
+
+    def _more_head(self, received: int) -> None:
+        """A head is not whole yet: refuse it once it is too large, be it for one header without an end."""
+        self._head_size += received
+        if self._head_size > _MOST_HEAD or self._headers_size() > _LARGEST_HEAD:
+            self._refuse(431, b"the headers are too large")
+
+    def _headers_size(self) -> int:
+        return sum(len(name) + len(value) + 32 for name, value in self._headers)
 
     def _declined(self) -> bytes:
         """Go on in HTTP/1.1 after a request that offers another protocol, as a server may: what a parser that was

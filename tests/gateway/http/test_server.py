@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -92,6 +93,53 @@ def test_a_request_is_read_in_any_cut_of_its_bytes_and_its_connection_serves_the
                 status, headers, body = await answer(reader)
                 assert (status, body) == (200, b"POST /v1/x a=1 hello")
                 assert "connection" not in headers
+
+    run(test)
+
+
+def test_a_request_that_was_served_leaves_no_circle_for_the_collector_to_find() -> None:
+    async def test() -> None:
+        async with connected(echo) as (reader, writer):
+            for number in range(51):
+                writer.write(POST)
+                await answer(reader)
+                if number == 0:
+                    gc.collect()
+                    gc.disable()
+            assert gc.collect() < 50, "less than one object a request, for what the test itself leaves"
+
+    try:
+        run(test)
+    finally:
+        gc.enable()
+
+
+def test_a_head_may_come_in_pieces_up_to_its_limit() -> None:
+    line = b"x: " + b"y" * 900 + b"\r\n"
+
+    async def test() -> None:
+        for lines, status in ((60, 200), (72, 431)):
+            async with connected(echo) as (reader, writer):
+                for piece in (b"GET / HTTP/1.1\r\n", *[line] * lines, b"\r\n"):
+                    writer.write(piece)
+                    await asyncio.sleep(0.001)
+                assert (await answer(reader))[0] == status
+
+    run(test)
+
+
+def test_a_header_without_an_end_is_not_kept_for_ever() -> None:
+    async def test() -> None:
+        async with connected(echo) as (_, writer):
+            writer.write(b"GET / HTTP/1.1\r\nx: ")
+            sent = 0
+            with contextlib.suppress(ConnectionError):
+                while sent < 2_000_000:
+                    writer.write(b"y" * 50_000)
+                    await writer.drain()
+                    await asyncio.sleep(0.005)
+                    sent += 50_000
+            assert 500_000 < sent < 1_000_000
 
     run(test)
 
