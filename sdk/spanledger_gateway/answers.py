@@ -6,6 +6,7 @@ Alone when Redis is away. Identical requests in flight wait for one answer.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import orjson
 
@@ -25,7 +26,7 @@ from spanledger.serving.snapshot import CacheRule, Route
 
 from . import metrics
 from .calls import Attempt, Call
-from .flights import Flight, Flights
+from .flights import Flight, Flights, Kept
 from .meanings import Meanings
 from .redis_link import RedisLink
 from .redis_wire import RedisAwayError, Unheard
@@ -34,6 +35,7 @@ _LARGEST = 4 << 20
 _MOST_ROUTES = 4096
 _UNHEARD = Unheard("cache")
 _QUESTION_CHARACTERS = 1000
+_VARIANTS, _NO_VARIANT = frozenset(VARIANTS), "\n" * (len(VARIANTS) - 1)
 
 
 class AnswerCache:
@@ -121,18 +123,18 @@ class AnswerCache:
         data = entry.encode()
         self._memory.put(key, data, entry.expires_at)
         lives_ms = max(1, int(entry.expires_at * 1000 - time.time() * 1000))
-        # Before the lease is given back: whoever takes it next finds the answer.
-        self._link.send(("SET", key, data, "PX", lives_ms), _UNHEARD)
-        self.land(call, entry)
+        if not self.land(call, entry, (key, data, lives_ms)):
+            self._link.send(("SET", key, data, "PX", lives_ms), _UNHEARD)
         if call.meaning is not None and not attempt.fallback_from:
             self._meanings.keep(call, entry, lives_ms)
 
-    def land(self, call: Call, entry: Entry | None) -> None:
-        """Give those who wait for the same request its answer, or let them ask for themselves."""
+    def land(self, call: Call, entry: Entry | None, kept: Kept | None = None) -> bool:
+        """Give those who wait for the same request its answer, or let them ask for themselves; as `Flights.land`."""
         flight, call.flight = call.flight, None
-        if flight is not None:
-            meaning = call.meaning if call.meaning is not None and call.meaning.hit is not None else None
-            self._flights.land(flight, (entry, meaning) if entry is not None else None)
+        if flight is None:
+            return False
+        meaning = call.meaning if call.meaning is not None and call.meaning.hit is not None else None
+        return self._flights.land(flight, (entry, meaning) if entry is not None else None, kept)
 
     def drop(self, project: str, entry: str) -> None:
         """Forget an entry here."""
@@ -219,7 +221,8 @@ def _targets_of(route: Route) -> str:
 
 
 def _partition(call: Call, rule: CacheRule) -> Partition:
-    variant = "\n".join(call.headers.get(name, "") for name in VARIANTS)
+    headers = call.headers
+    variant = _NO_VARIANT if _VARIANTS.isdisjoint(headers) else _told(headers)
     targets = _targets_of(call.route)
     is_scoped = rule.semantic is not None and rule.semantic.user_scoped
     return Partition(
@@ -229,6 +232,10 @@ def _partition(call: Call, rule: CacheRule) -> Partition:
         variant=f"{variant}\n{targets}",
         user=call.fields["user_id"] if is_scoped else "",
     )
+
+
+def _told(headers: Mapping[str, str]) -> str:
+    return "\n".join(headers.get(name, "") for name in VARIANTS)
 
 
 def _put_together(attempt: Attempt) -> bytes | None:

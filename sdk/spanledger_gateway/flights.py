@@ -18,6 +18,7 @@ from .redis_link import RedisLink, Script
 from .redis_wire import RedisAwayError, Unheard, UnknownScriptError
 
 _LEASE_S = 10.0
+_RENEW_S = _LEASE_S / 4  # a lease is renewed before it is half over
 _CACHE = Unheard("cache")
 # KEYS: the entry, the flight. ARGV: token, lease in ms. The entry; else 1 when the lease was taken, 0 when another has it.
 _LOOK = Script(
@@ -28,13 +29,21 @@ return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
 """
 )
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.02, 0.25
+# KEYS: the flight, the entry. ARGV: token, and to keep an answer its bytes and its life in ms. The entry is there before
+# the lease is given back: whoever takes it next finds the answer.
 _RELEASE = Script(
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+    """
+if ARGV[2] then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
 )
 
 Read = Callable[[bytes], Entry | None]
 Landing = tuple[Entry, Meaning | None]
 """An answer, and how it was found where it was found by meaning."""
+Kept = tuple[str, bytes, int]
+"""Key, bytes and life in ms of an answer that Redis is to keep."""
 
 
 class Flight:
@@ -43,8 +52,8 @@ class Flight:
     def __init__(self, key: str) -> None:
         self.key = key
         self.landed: asyncio.Future[Landing | None] = asyncio.get_running_loop().create_future()
-        self.renewal: asyncio.TimerHandle | None = None
         self.has_lease = False
+        self.is_long = False  # it was in flight when leases were renewed
 
 
 class Flights:
@@ -55,6 +64,7 @@ class Flights:
         self._wait_s = wait_s
         self._flights: dict[str, Flight] = {}
         self._token = uuid.uuid4().hex
+        self._renewal: asyncio.TimerHandle | None = None
 
     async def join(self, key: str, entry_key: str, read: Read) -> Landing | Flight | None:
         """The answer that is kept, or comes of the same request in flight; or a flight, which the caller must land; None: ask
@@ -87,18 +97,25 @@ class Flights:
         metrics.count(metrics.CACHE_FOLLOWERS, "answered" if landing else "released")
         return landing
 
-    def land(self, flight: Flight, landing: Landing | None) -> None:
-        """Give the answer to all that wait; None releases them. Never twice, never waits."""
+    def land(self, flight: Flight, landing: Landing | None, kept: Kept | None = None) -> bool:
+        """Give the answer to all that wait; None releases them. Never twice, never waits.
+
+        Whether Redis got ``kept`` to keep, which it does where it gets the lease back.
+        """
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
         if flight.landed.done():
-            return
+            return False
         flight.landed.set_result(landing)
-        if flight.renewal is not None:
-            flight.renewal.cancel()
-        if flight.has_lease:
-            flight.has_lease = False
-            self._link.send_script(_RELEASE, [flight.key], [self._token], _CACHE)
+        if not flight.has_lease:
+            return False
+        flight.has_lease = False
+        if kept is None:
+            self._link.send_script(_RELEASE, (flight.key,), (self._token,), _CACHE)
+            return False
+        key, data, lives_ms = kept
+        self._link.send_script(_RELEASE, (flight.key, key), (self._token, data, lives_ms), _CACHE)
+        return True
 
     async def _wait_for_others(
         self, flight: Flight, entry_key: str, read: Read, deadline: float
@@ -134,14 +151,15 @@ class Flights:
         flight.has_lease = found == 1
         if isinstance(found, bytes):
             return found
-        if flight.has_lease and not flight.landed.done():
-            self._renew_later(flight)
+        if self._renewal is None:
+            self._renewal = asyncio.get_running_loop().call_later(_RENEW_S, self._renew)
         return flight.has_lease
 
-    def _renew_later(self, flight: Flight) -> None:
-        flight.renewal = asyncio.get_running_loop().call_later(_LEASE_S / 3, self._renew, flight)
-
-    def _renew(self, flight: Flight) -> None:
-        if not flight.landed.done():
-            self._link.send(("PEXPIRE", flight.key, int(_LEASE_S * 1000)), _CACHE)
-            self._renew_later(flight)
+    def _renew(self) -> None:
+        """Renew the leases of all that were in flight the last time too: one timer, not one a call."""
+        flights = [flight for flight in self._flights.values() if flight.has_lease]
+        for flight in flights:
+            if flight.is_long:
+                self._link.send(("PEXPIRE", flight.key, int(_LEASE_S * 1000)), _CACHE)
+            flight.is_long = True
+        self._renewal = asyncio.get_running_loop().call_later(_RENEW_S, self._renew) if flights else None

@@ -242,9 +242,9 @@ def _common(call: Call) -> Attributes:
 
 
 def _told_by_headers(call: Call, attributes: Attributes) -> None:
-    for header, name in semconv.REQUEST_HEADERS.items():
-        if value := call.headers.get(header):
-            attributes[name] = value
+    for header in semconv.REQUEST_HEADERS.keys() & call.headers.keys():
+        if value := call.headers[header]:
+            attributes[semconv.REQUEST_HEADERS[header]] = value
     if attributes.get(semconv.PURPOSE) in semconv.BESIDE:  # the gateway's own word
         del attributes[semconv.PURPOSE]
     if semconv.USER_ID not in attributes and call.ask.user:

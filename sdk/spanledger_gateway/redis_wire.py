@@ -12,6 +12,7 @@ import hiredis
 from . import metrics
 
 _GRACE_S = 0.05
+_PLAIN = frozenset({bytes, int, list, type(None)})  # what an answer is that is no error and no announcement
 
 Argument = str | bytes | int | float
 
@@ -112,8 +113,12 @@ class Wire(asyncio.Protocol):
         self._answered_at = self._loop.time()
         try:
             self._reader.feed(data)
-            while (answer := self._reader.gets()) is not False:
-                self._answer(answer)
+            gets, waiting = self._reader.gets, self._waiting
+            while (answer := gets()) is not False:
+                if not waiting or type(answer) not in _PLAIN:
+                    self._unusual(answer)
+                elif not (taker := waiting.popleft()).done():
+                    taker.set_result(answer)
         except hiredis.ProtocolError as wrong:
             self.close(f"Redis sent what is no answer: {wrong}")
 
@@ -121,7 +126,7 @@ class Wire(asyncio.Protocol):
         """Redis, or the network, hung up."""
         self.close(f"the connection to Redis broke off: {exc}" if exc else "Redis closed the connection")
 
-    def _answer(self, answer: Any) -> None:
+    def _unusual(self, answer: Any) -> None:
         if isinstance(answer, hiredis.PushNotification):
             return  # a server's announcement, answer to nobody
         if not self._waiting:

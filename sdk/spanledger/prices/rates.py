@@ -128,10 +128,10 @@ class Rates:
     def _sum(self, usage: Buckets, context: int) -> Cost:
         cost_input = _bucket(usage.input_tokens, self.input, context)
         cache_read = _bucket(usage.cache_read_tokens, self.cache_read, context)
-        cache_write = _add(
-            _bucket(usage.cache_write_tokens, self.cache_write, context),
-            _bucket(usage.cache_write_1h_tokens, self.cache_write_1h, context),
-        )
+        cache_write = _bucket(usage.cache_write_tokens, self.cache_write, context)
+        if usage.cache_write_1h_tokens is not None:
+            hour = _bucket(usage.cache_write_1h_tokens, self.cache_write_1h, context)
+            cache_write = _add(cache_write, hour)
         output = _bucket(usage.output_tokens, self.output, context)
         reasoning = _bucket(usage.reasoning_tokens, self.reasoning, context)
         other = self._other(usage, context)

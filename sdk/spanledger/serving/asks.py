@@ -5,7 +5,6 @@ Only what decides something is read; everything else stays in the body and goes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -66,23 +65,16 @@ class Ask:
     @property
     def user(self) -> str:
         """The end user that the body names, in either API's field; empty if none."""
-        return text(self.body.get("user")) or text(obj(self.body.get("metadata")).get("user_id"))
+        user, metadata = self.body.get("user"), self.body.get("metadata")
+        if user and isinstance(user, str):
+            return user
+        return text(obj(metadata).get("user_id")) if metadata else ""
 
     @property
     def size(self) -> tuple[int, int]:
         """(bytes of text, images) of everything the model reads; measured once."""
         if self._size is None:
-            size = images = 0
-            for name in _READ_BY_THE_MODEL:
-                if (value := self.body.get(name)) is not None:
-                    for piece in _texts(value):
-                        if piece is None:
-                            images += 1
-                        else:
-                            size += (
-                                len(piece) if piece.isascii() else len(piece.encode("utf-8", "surrogatepass"))
-                            )
-            self._size = size, images
+            self._size = _measured([self.body[name] for name in _READ_BY_THE_MODEL if name in self.body])
         return self._size
 
 
@@ -167,20 +159,21 @@ def most_output_tokens(ask: Ask, unlimited: int = DEFAULT_OUTPUT_TOKENS) -> int:
     return (unlimited if ask.max_tokens is None else ask.max_tokens) * ask.n
 
 
-def _texts(value: object) -> Iterator[str | None]:
-    """Every text in a value, and None for each image, file or recording."""
-    stack = [value]
+def _measured(stack: list[Any]) -> tuple[int, int]:
+    """(bytes of text, images, files and recordings) of values, which are taken off the list."""
+    size = images = 0
     while stack:
-        item = stack.pop()
+        item: Any = stack.pop()
         if isinstance(item, str):
-            yield item
+            size += len(item) if item.isascii() else len(item.encode("utf-8", "surrogatepass"))
         elif isinstance(item, list):
-            stack.extend(cast(list[object], item))
+            stack += cast(list[Any], item)
         elif isinstance(item, dict):
-            for name, inner in cast(Json, item).items():
+            for name, inner in obj(item).items():
                 if name in _MEDIA:
-                    yield None
+                    images += 1
                 elif name not in ("role", "type"):
                     stack.append(inner)
         elif isinstance(item, int):
-            yield "000"  # a token id in an embeddings request
+            size += 3  # a token id in an embeddings request
+    return size, images

@@ -119,12 +119,11 @@ class BudgetBook:
             now = datetime.fromtimestamp(now_s, UTC)
             self._applied = [(list(b.scope.items()), self._compile(n, b, now)) for n, b in self._budgets]
             self._day = day
-        kinds = _kinds(call)
         return [
             one
             for scope, one in self._applied
-            if all(call.get(field, "") == value for field, value in scope)
-            and (not one.budget.covers or kinds.intersection(one.budget.covers))
+            if (not scope or all(call.get(field, "") == value for field, value in scope))
+            and (not one.budget.covers or _kinds(call).intersection(one.budget.covers))
         ]
 
     def _compile(self, name: str, budget: Budget, now: datetime) -> Applied:

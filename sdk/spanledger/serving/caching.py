@@ -10,6 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import orjson
@@ -145,10 +146,8 @@ class Entry:
 
     def head(self) -> bytes:
         """One line of JSON about the answer."""
-        fields: dict[str, Any] = {
-            name: value for name in _HEAD if (value := getattr(self, name)) or name == "stored_at"
-        }
-        return orjson.dumps({"v": 2, **fields})
+        told = filter(itemgetter(1), zip(_HEAD, _head_of(self), strict=True))
+        return orjson.dumps({"v": 2, "stored_at": self.stored_at, **dict(told)})
 
     def encode(self) -> bytes:
         """The line about the answer, then the answer's bytes."""
@@ -175,7 +174,8 @@ class Entry:
             return None
 
 
-_HEAD = tuple(name for name in Entry.__dataclass_fields__ if name != "body")
+_HEAD = tuple(name for name in Entry.__dataclass_fields__ if name not in ("body", "stored_at"))
+_head_of = attrgetter(*_HEAD)
 
 
 class MemoryCache:

@@ -90,11 +90,13 @@ class Estimator:
             tariff.at // _DAY_NS,
             input_tokens >> 10,
         )
-        if key not in self._slopes:
+        try:
+            return self._slopes[key]
+        except KeyError:
             if len(self._slopes) > _MOST_KEPT:
                 self._slopes.clear()
-            self._slopes[key] = _measured(tariff, max(1024, input_tokens))
-        return self._slopes[key]
+            self._slopes[key] = found = _measured(tariff, max(1024, input_tokens))
+            return found
 
     def _habit(self, kind: Kind) -> _Habit:
         habit = self._habits.get(kind)

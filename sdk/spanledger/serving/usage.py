@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
+from operator import attrgetter
 from typing import Any, cast
 
 from spanledger import semconv
-
-_UNTOLD = (None, None, None, None)
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that makes it five times as dear to build
@@ -41,23 +40,33 @@ class Usage:
     @property
     def input_total(self) -> int | None:
         """All input tokens, cached and audio included; None when the provider told none of them."""
-        total, read = self.input_tokens, self.cache_read_tokens
-        if read is not None:
-            total = read if total is None else total + read
-        rest = (
-            self.cache_write_tokens,
-            self.cache_write_1h_tokens,
-            self.input_audio_tokens,
-            self.input_image_tokens,
-        )
-        return total if rest == _UNTOLD else _total(total, *rest)
+        if self.input_tokens is not None:  # the usual case, on every call's way
+            return (
+                self.input_tokens
+                + (self.cache_read_tokens or 0)
+                + (self.cache_write_tokens or 0)
+                + (self.cache_write_1h_tokens or 0)
+                + (self.input_audio_tokens or 0)
+                + (self.input_image_tokens or 0)
+            )
+        return _total(self.cache_read_tokens, self._written, self.input_audio_tokens, self.input_image_tokens)
+
+    @property
+    def _written(self) -> int | None:
+        short, hour = self.cache_write_tokens, self.cache_write_1h_tokens
+        return short if hour is None else _total(short, hour)
 
     @property
     def output_total(self) -> int | None:
         """All output tokens, reasoning and audio included; None when the provider told none of them."""
-        return _total(
-            self.output_tokens, self.reasoning_tokens, self.output_audio_tokens, self.output_image_tokens
-        )
+        if self.output_tokens is not None:
+            return (
+                self.output_tokens
+                + (self.reasoning_tokens or 0)
+                + (self.output_audio_tokens or 0)
+                + (self.output_image_tokens or 0)
+            )
+        return _total(self.reasoning_tokens, self.output_audio_tokens, self.output_image_tokens)
 
     @property
     def total(self) -> int:
@@ -66,24 +75,29 @@ class Usage:
 
     def attributes(self) -> dict[str, int | bool]:
         """Span attributes: on the wire totals include their parts, as OpenTelemetry's convention says."""
-        pairs: tuple[tuple[str, int | None], ...] = (
-            (semconv.INPUT_TOKENS, self.input_total),
-            (semconv.OUTPUT_TOKENS, self.output_total),
-            (semconv.CACHE_READ_TOKENS, self.cache_read_tokens),
-            (semconv.CACHE_WRITE_TOKENS, _total(self.cache_write_tokens, self.cache_write_1h_tokens)),
-            (semconv.CACHE_WRITE_1H_TOKENS, self.cache_write_1h_tokens),
-            (semconv.REASONING_TOKENS, self.reasoning_tokens),
-            (semconv.INPUT_AUDIO_TOKENS, self.input_audio_tokens),
-            (semconv.OUTPUT_AUDIO_TOKENS, self.output_audio_tokens),
-            (semconv.INPUT_IMAGE_TOKENS, self.input_image_tokens),
-            (semconv.OUTPUT_IMAGE_TOKENS, self.output_image_tokens),
-            (semconv.IMAGE_UNITS, self.image_units),
-            (semconv.WEB_SEARCHES, self.web_searches),
-        )
-        found: dict[str, int | bool] = {name: value for name, value in pairs if value is not None}
+        counts: tuple[int | None, ...] = (self.input_total, self.output_total, self._written, *_told_as(self))
+        found: dict[str, int | bool] = {
+            name: value for name, value in zip(_NAMES, counts, strict=True) if value is not None
+        }
         if self.estimated:
             found[semconv.USAGE_ESTIMATED] = True
         return found
+
+
+# On the wire the totals, and the other buckets by themselves.
+_OWN = {
+    "cache_read_tokens": semconv.CACHE_READ_TOKENS,
+    "cache_write_1h_tokens": semconv.CACHE_WRITE_1H_TOKENS,
+    "reasoning_tokens": semconv.REASONING_TOKENS,
+    "input_audio_tokens": semconv.INPUT_AUDIO_TOKENS,
+    "output_audio_tokens": semconv.OUTPUT_AUDIO_TOKENS,
+    "input_image_tokens": semconv.INPUT_IMAGE_TOKENS,
+    "output_image_tokens": semconv.OUTPUT_IMAGE_TOKENS,
+    "image_units": semconv.IMAGE_UNITS,
+    "web_searches": semconv.WEB_SEARCHES,
+}
+_NAMES = (semconv.INPUT_TOKENS, semconv.OUTPUT_TOKENS, semconv.CACHE_WRITE_TOKENS, *_OWN.values())
+_told_as = attrgetter(*_OWN)
 
 
 def normalise(usage: Mapping[str, Any] | None) -> Usage | None:
@@ -106,12 +120,12 @@ def normalise(usage: Mapping[str, Any] | None) -> Usage | None:
 
 
 def _openai_chat(usage: Mapping[str, Any]) -> Usage:
-    prompt, completion = _int(usage, "prompt_tokens"), _int(usage, "completion_tokens")
     inside, outside = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
     if usage.keys() <= _USUAL and inside.keys() <= _USUAL_INSIDE and outside.keys() <= _USUAL_OUTSIDE:
-        usual = _usual_chat(prompt, completion, usage, inside, outside)
+        usual = _usual_chat(usage, inside, outside)
         if usual is not None:
             return usual
+    prompt, completion = _int(usage, "prompt_tokens"), _int(usage, "completion_tokens")
     cached = _first(
         _int(inside, "cached_tokens"),
         _int(usage, "prompt_cache_hit_tokens"),
@@ -149,25 +163,28 @@ _USUAL_OUTSIDE = frozenset(
 )
 
 
+_INT_OR_NONE = frozenset({int, type(None)})
+
+
 def _usual_chat(
-    prompt: int | None,
-    completion: int | None,
-    usage: Mapping[str, Any],
-    inside: Mapping[str, Any],
-    outside: Mapping[str, Any],
+    usage: Mapping[str, Any], inside: Mapping[str, Any], outside: Mapping[str, Any]
 ) -> Usage | None:
     """The buckets of a consistent usage without audio; None for any other."""
-    cached, reasoning = _int(inside, "cached_tokens"), _int(outside, "reasoning_tokens")
-    audio_in, audio_out = _int(inside, "audio_tokens"), _int(outside, "audio_tokens")
-    if prompt is None or completion is None or audio_in or audio_out:
+    prompt, completion, total = (
+        usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
+    )  # fmt: skip
+    cached, reasoning = inside.get("cached_tokens"), outside.get("reasoning_tokens")
+    audio_in, audio_out = inside.get("audio_tokens"), outside.get("audio_tokens")
+    kinds = frozenset(map(type, (prompt, completion, total, cached, reasoning, audio_in, audio_out)))
+    if not kinds <= _INT_OR_NONE or prompt is None or completion is None or audio_in or audio_out:
         return None
-    rest_in, rest_out = prompt - (cached or 0), completion - (reasoning or 0)
-    if rest_in < 0 or rest_out < 0 or (_int(usage, "total_tokens") or 0) > prompt + completion:
+    read, thought = cached or 0, reasoning or 0
+    if not (0 <= read <= prompt and 0 <= thought <= completion and (total or 0) <= prompt + completion):
         return None
     return Usage(
-        input_tokens=rest_in,
+        input_tokens=prompt - read,
         cache_read_tokens=cached,
-        output_tokens=rest_out,
+        output_tokens=completion - thought,
         reasoning_tokens=reasoning,
         input_audio_tokens=audio_in,
         output_audio_tokens=audio_out,

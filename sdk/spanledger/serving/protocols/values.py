@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 Json = dict[str, Any]
@@ -13,17 +12,16 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def obj(value: object) -> Json:
+def obj(value: Any) -> Json:
     """The object, or an empty one."""
-    return cast(Json, value) if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
 
-def objects(value: object) -> Iterator[Json]:
+def objects(value: Any) -> list[Json]:
     """The objects in a list; anything else in it, or no list at all, is passed over."""
-    if isinstance(value, list):
-        for item in cast(list[object], value):
-            if isinstance(item, dict):
-                yield cast(Json, item)
+    return (
+        [item for item in cast(list[Any], value) if isinstance(item, dict)] if isinstance(value, list) else []
+    )
 
 
 def integer(value: object) -> int | None:

@@ -93,8 +93,11 @@ def is_personal(question: str, rest: Json | None = None, user: str = "") -> bool
 
 def last_question(ask: Ask) -> str:
     """The last user turn's text; empty where there is none."""
-    asked = _split(ask) if ask.endpoint != "embeddings" else None
-    return asked[0] if asked is not None else ""
+    turns = _turns(ask) if ask.endpoint != "embeddings" else ""
+    if isinstance(turns, str):
+        return turns
+    taken = _last_user(turns)
+    return taken[1] if taken is not None else ""
 
 
 def _refusal(ask: Ask, rule: SemanticRule, user: str) -> str:
@@ -110,19 +113,30 @@ def _refusal(ask: Ask, rule: SemanticRule, user: str) -> str:
 def _split(ask: Ask) -> tuple[str, Json] | None:
     """The last user turn's text, and the body without it; None where the last turn is another's."""
     name = "input" if ask.endpoint == "responses" else "messages"
-    turns: object = ask.body.get(name)
+    turns = _turns(ask)
     rest = {key: value for key, value in ask.body.items() if key not in DELIVERY and key != name}
     if isinstance(turns, str):
         return turns, {**rest, name: ""}
-    if not isinstance(turns, list) or not turns:
+    taken = _last_user(turns)
+    if taken is None:
         return None
-    earlier, last = cast(list[Any], turns)[:-1], cast(list[Any], turns)[-1]
+    last, words, others = taken
+    return words, {**rest, name: [*turns[:-1], {**last, "content": others}]}
+
+
+def _turns(ask: Ask) -> str | list[Any]:
+    """What was said, in turns or as one text; empty where it is neither."""
+    turns: object = ask.body.get("input" if ask.endpoint == "responses" else "messages")
+    return cast("str | list[Any]", turns) if isinstance(turns, (str, list)) else []
+
+
+def _last_user(turns: list[Any]) -> tuple[Json, str, Sequence[Any]] | None:
+    """The last turn, its text and its other parts; None where it is not a user's."""
+    last: Any = turns[-1] if turns else None
     if not isinstance(last, dict) or cast(Json, last).get("role") != "user":
         return None
     taken = _take(cast(Json, last).get("content"))
-    if taken is None:
-        return None
-    return taken[0], {**rest, name: [*earlier, {**cast(Json, last), "content": taken[1]}]}
+    return None if taken is None else (cast(Json, last), *taken)
 
 
 def _take(content: object) -> tuple[str, Sequence[Any]] | None:

@@ -22,13 +22,16 @@ _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _TURNS = ("messages", "input", "system", "instructions")
 _RECORDED = DELIVERY.union(_LIMITS, _TURNS, ("temperature", "top_p", "seed"))
 _PROMPT = "x-spanledger-prompt"
+_UNRECORDED = frozenset(VARIANTS) - {_PROMPT}
 _ENDPOINTS: Mapping[str, Endpoint] = {"chat": "chat", "messages": "messages", "responses": "responses"}
 
 
 def untold(ask: Ask, headers: Mapping[str, str]) -> list[str]:
     """What a request says that changes its answer and stands on no span: names of fields and headers, sorted."""
+    if ask.body.keys() <= _RECORDED and _UNRECORDED.isdisjoint(headers):
+        return []
     names = [name for name in ask.body if name not in _RECORDED]
-    names += [name for name in VARIANTS if name != _PROMPT and headers.get(name)]
+    names += [name for name in _UNRECORDED if headers.get(name)]
     return sorted(names)
 
 
