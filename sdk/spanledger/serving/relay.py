@@ -74,14 +74,17 @@ class Relay:
         Raises:
             BrokenStreamError: the provider reported an error, or sent what is no event of its API.
         """
+        events = self._splitter.feed(data)
+        if len(events) == 1:
+            return self._event(events[0])
         out: list[bytes] = []
         try:
-            for event in self._splitter.feed(data):
+            for event in events:
                 out.append(self._event(event))
         except BrokenStreamError as broken:
             broken.pending = b"".join(out)
             raise
-        return out[0] if len(out) == 1 else b"".join(out)
+        return b"".join(out)
 
     def close(self) -> bytes:
         """The caller's bytes at the provider's clean end.

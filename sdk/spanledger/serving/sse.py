@@ -23,6 +23,9 @@ class EventSplitter:
         """The events that ended with this data, in order; joined with ``rest`` they are the input."""
         if self.rest:
             data = self.rest + data
+            self.rest = b""
+        if 1 < data.find(b"\n\n") + 2 == len(data) and b"\r" not in data:
+            return [data]  # one event, whole: nearly always
         events: list[bytes] = []
         start = 0
         if b"\r" not in data:

@@ -193,7 +193,7 @@ class Exchange:
             pass
         elif self._is_chunked:
             if body:
-                out += (b"%x\r\n" % len(body), body, b"\r\n")
+                out.append(b"%x\r\n%b\r\n" % (len(body), body))
             if not more:
                 out.append(b"0\r\n\r\n")
         else:

@@ -8,6 +8,9 @@ from spanledger.serving.answers import Answer, Choice, EventKind
 from spanledger.serving.protocols.values import Json, integer, obj, objects, text
 from spanledger.serving.usage import normalise
 
+_TOLD_LATER = frozenset({"usage", "service_tier"})  # of the head, by later events as well
+_PLAIN = frozenset({"content", "role"})
+
 
 def read_body(body: Json) -> Answer:
     """The answer in a ``chat.completion`` body."""
@@ -26,14 +29,21 @@ def read_event(answer: Answer, event: Json) -> EventKind:
     if error is not None:
         answer.error = error
         return "error"
-    _head(answer, event)
+    if not (answer.id and answer.model and _TOLD_LATER.isdisjoint(event)):
+        _head(answer, event)
     kind: EventKind = "other"
     choices = event.get("choices")
     if not choices:
         return "usage" if isinstance(event.get("usage"), dict) else "other"
     for place, item in enumerate(objects(choices)):
-        choice = answer.choice(_index(item, place))
-        if _message(choice, obj(item.get("delta"))):
+        index = item.get("index")
+        choice = answer.choice(index if type(index) is int else place)
+        delta = obj(item.get("delta"))
+        if delta.keys() <= _PLAIN:  # nearly every event of a stream
+            if content := text(delta.get("content")):
+                choice.text.append(content)
+                kind = "content"
+        elif _message(choice, delta):
             kind = "content"
         if item.get("logprobs"):
             choice.other = True  # nothing else of the stream holds them
@@ -45,8 +55,7 @@ def read_event(answer: Answer, event: Json) -> EventKind:
 
 def error_of(event: Json) -> dict[str, Any] | None:
     """The error that an event or body carries in place of an answer (vLLM's older form included)."""
-    error = event.get("error")
-    if error:
+    if error := event.get("error"):
         return obj(error) or {"message": str(error)}
     return event if event.get("object") == "error" else None
 
