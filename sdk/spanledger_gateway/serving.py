@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVarTuple
 
 import orjson
 
@@ -59,6 +59,7 @@ _TRACE_ID, _CACHE = semconv.HEADER_TRACE_ID.encode(), semconv.HEADER_CACHE.encod
 _UPSTREAM, _FALLBACK = semconv.HEADER_UPSTREAM.encode(), semconv.HEADER_FALLBACK.encode()
 _ENTRY = semconv.HEADER_CACHE_ENTRY.encode()
 _COST = semconv.HEADER_COST.encode()
+Given = TypeVarTuple("Given")
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ class Serving:
             raise
         finally:
             if call is not None and not call.is_draining:
-                self._finish(call)
+                _soon(self._finish, call, time.time_ns())
 
     def _call(self, ask: Ask, key: SnapshotKey, headers: dict[str, str], started: int) -> Call:
         registry = self._parts.registry()
@@ -192,7 +193,7 @@ class Serving:
         if attempt.cost is not None:
             headers.append((_COST, cost_text(attempt.cost.total).encode()))
         call.first_answer = time.time_ns()
-        self._parts.cache.keep(call, attempt, answer.body)
+        _soon(self._parts.cache.keep, call, attempt, answer.body)
         await send_whole(send, 200, headers, body)
         self._parts.shadows.maybe(call)
 
@@ -295,9 +296,9 @@ class Serving:
             live.attempt.status = "cancelled"
             self._close(call, live.attempt)
             metrics.count(metrics.STREAMS, "cancelled")
-            self._finish(call)
+            self._finish(call, time.time_ns())
 
-    def _finish(self, call: Call) -> None:
+    def _finish(self, call: Call, ended: int) -> None:
         self._parts.cache.land(call, None)
         if call.booking is not None and not call.booking.closed:
             self._parts.ledger.settle(call.booking, 0)
@@ -306,13 +307,17 @@ class Serving:
             metrics.timing(call.endpoint).observe((call.first_answer - call.started) / 1e9)
         if len(call.attempts) > 1 and call.served_by is not None:
             metrics.count(metrics.FALLBACKS, call.ask.model)
-        ended = time.time_ns()
         thinking = call.meaning.thinking if call.meaning is not None else None
         if thinking is not None and not thinking.done():
             # The neighbour is part of the record; it is known in some milliseconds.
             thinking.add_done_callback(lambda _: self._parts.recording.record(call, ended))
         else:
             self._parts.recording.record(call, ended)
+
+
+def _soon(work: Callable[[*Given], None], *args: *Given) -> None:
+    """Work that no caller should wait for: what is written now leaves before it, and the next request comes after it."""
+    asyncio.get_running_loop().call_soon(work, *args)
 
 
 def _fields(ask: Ask, key: SnapshotKey, headers: dict[str, str]) -> dict[str, str]:
