@@ -93,6 +93,7 @@ OVERHEAD = Histogram(
 
 
 _tally: defaultdict[Counter, int] = defaultdict(int)
+_times: list[tuple[str, float]] = []
 
 
 def count(family: Counter, *values: str) -> None:
@@ -100,8 +101,16 @@ def count(family: Counter, *values: str) -> None:
     _tally[child(family, *values)] += 1
 
 
+def took(endpoint: str, seconds: float) -> None:
+    """Note how long a first answer took; ``flush`` adds it to what is shown."""
+    _times.append((endpoint, seconds))
+
+
 def flush() -> None:
     """Add what was counted since the last time."""
+    for endpoint, seconds in _times:
+        timing(endpoint).observe(seconds)
+    _times.clear()
     for counter, number in _tally.items():
         counter.inc(number)
     _tally.clear()

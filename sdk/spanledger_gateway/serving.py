@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVarTuple
+from typing import Any
 
 import orjson
 
@@ -43,6 +43,7 @@ from .attempts import Attempts
 from .audits import Audits
 from .calls import Attempt, Call
 from .hooks import Hook, View, on_request, on_response
+from .later import Later
 from .ledger import Ledger
 from .pricing import Pricing
 from .recording import Recording, cost_text
@@ -59,7 +60,6 @@ _TRACE_ID, _CACHE = semconv.HEADER_TRACE_ID.encode(), semconv.HEADER_CACHE.encod
 _UPSTREAM, _FALLBACK = semconv.HEADER_UPSTREAM.encode(), semconv.HEADER_FALLBACK.encode()
 _ENTRY = semconv.HEADER_CACHE_ENTRY.encode()
 _COST = semconv.HEADER_COST.encode()
-Given = TypeVarTuple("Given")
 
 
 @dataclass(slots=True)
@@ -86,6 +86,7 @@ class Serving:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._drains: set[asyncio.Task[None]] = set()
+        self._later = Later()
 
     async def __call__(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -112,7 +113,7 @@ class Serving:
             raise
         finally:
             if call is not None and not call.is_draining:
-                _soon(self._finish, call, time.time_ns())
+                self._later.do(self._finish, call, time.time_ns())
 
     def _call(self, ask: Ask, key: SnapshotKey, headers: dict[str, str], started: int) -> Call:
         registry = self._parts.registry()
@@ -193,7 +194,7 @@ class Serving:
         if attempt.cost is not None:
             headers.append((_COST, cost_text(attempt.cost.total).encode()))
         call.first_answer = time.time_ns()
-        _soon(self._parts.cache.keep, call, attempt, answer.body)
+        self._later.do(self._parts.cache.keep, call, attempt, answer.body)
         await send_whole(send, 200, headers, body)
         self._parts.shadows.maybe(call)
 
@@ -257,7 +258,8 @@ class Serving:
         if call.booking is not None:
             if attempt.status == "ok":
                 parts.pricing.learn(call, attempt)
-            parts.ledger.settle(call.booking, nano(attempt.cost.total) if attempt.cost else 0)
+            cost = nano(attempt.cost.total) if attempt.cost else 0
+            self._later.do(parts.ledger.settle, call.booking, cost)
 
     def _caller_left(self, call: Call) -> None:
         attempt = call.attempts[-1] if call.attempts else None
@@ -296,7 +298,7 @@ class Serving:
             live.attempt.status = "cancelled"
             self._close(call, live.attempt)
             metrics.count(metrics.STREAMS, "cancelled")
-            self._finish(call, time.time_ns())
+            self._later.do(self._finish, call, time.time_ns())
 
     def _finish(self, call: Call, ended: int) -> None:
         self._parts.cache.land(call, None)
@@ -304,7 +306,7 @@ class Serving:
             self._parts.ledger.settle(call.booking, 0)
         metrics.count(metrics.REQUESTS, call.endpoint, str(call.http_status))
         if call.first_answer:
-            metrics.timing(call.endpoint).observe((call.first_answer - call.started) / 1e9)
+            metrics.took(call.endpoint, (call.first_answer - call.started) / 1e9)
         if len(call.attempts) > 1 and call.served_by is not None:
             metrics.count(metrics.FALLBACKS, call.ask.model)
         thinking = call.meaning.thinking if call.meaning is not None else None
@@ -313,11 +315,6 @@ class Serving:
             thinking.add_done_callback(lambda _: self._parts.recording.record(call, ended))
         else:
             self._parts.recording.record(call, ended)
-
-
-def _soon(work: Callable[[*Given], None], *args: *Given) -> None:
-    """Work that no caller should wait for: what is written now leaves before it, and the next request comes after it."""
-    asyncio.get_running_loop().call_soon(work, *args)
 
 
 def _fields(ask: Ask, key: SnapshotKey, headers: dict[str, str]) -> dict[str, str]:
