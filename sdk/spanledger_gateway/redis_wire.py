@@ -117,6 +117,8 @@ class Wire(asyncio.Protocol):
             while (answer := gets()) is not False:
                 if not waiting or type(answer) not in _PLAIN:
                     self._unusual(answer)
+                    if self._is_over:
+                        return
                 elif not (taker := waiting.popleft()).done():
                     taker.set_result(answer)
         except hiredis.ProtocolError as wrong:

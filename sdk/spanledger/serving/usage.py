@@ -170,9 +170,8 @@ def _usual_chat(
     usage: Mapping[str, Any], inside: Mapping[str, Any], outside: Mapping[str, Any]
 ) -> Usage | None:
     """The buckets of a consistent usage without audio; None for any other."""
-    prompt, completion, total = (
-        usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
-    )  # fmt: skip
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    total = usage.get("total_tokens")
     cached, reasoning = inside.get("cached_tokens"), outside.get("reasoning_tokens")
     audio_in, audio_out = inside.get("audio_tokens"), outside.get("audio_tokens")
     kinds = frozenset(map(type, (prompt, completion, total, cached, reasoning, audio_in, audio_out)))

@@ -92,10 +92,8 @@ class Exchange:
             logger.exception("an answer to %s failed", self.scope["path"])
         finally:
             self._protocol.done(self)
-            self.task, self.scope = (
-                None,
-                _PAST,
-            )  # they name this exchange: a circle that only a collection would find
+            # They name this exchange, as it names them: a circle that only a collection would find.
+            self.task, self.scope = None, _PAST
         if self.is_over:
             return
         if self._status and self._head is None:

@@ -24,7 +24,6 @@ from .exchange import DISCONNECT, Exchange, Header, bare_answer
 logger = logging.getLogger("spanledger.gateway")
 
 _LARGEST_HEAD: Final = 64 << 10
-_MOST_HEAD: Final = 512 << 10  # received while a head is not whole, what came with its first bytes included
 _LONGEST_URL: Final = 16 << 10
 _STALLED_S: Final = 60.0  # a request that has begun must go on, and a new connection must send one
 _MOST_PIPELINED: Final = 32
@@ -55,8 +54,10 @@ class HttpProtocol(asyncio.Protocol):
         self._reading: Exchange | None = None  # the one whose body arrives
         self._pipeline: deque[Exchange] = deque()
         self._headers: list[Header] = []
-        self._head_size = 0  # of a head that did not come in one piece, and of the piece that is parsed
-        self._piece = 0
+        self._piece = 0  # bytes that are parsed now
+        self._head_size = (
+            0  # bytes of a head that came after the piece in which it begins; below 0 within that
+        )
         self._url = b""
         self._is_paused = False
         self._is_declining = False  # the parser reads a head of our own
@@ -100,7 +101,7 @@ class HttpProtocol(asyncio.Protocol):
             try:
                 self._parser.feed_data(data)
                 if self._is_begun and self._reading is None:
-                    self._more_head(len(data))
+                    self._await_head()
                 return
             except httptools.HttpParserUpgrade as upgrade:
                 data = self._declined() + data[upgrade.args[0] :]
@@ -125,7 +126,7 @@ class HttpProtocol(asyncio.Protocol):
         """A request begins."""
         self._is_begun = True
         self._headers = []
-        self._head_size = 0
+        self._head_size = -self._piece
         self._url = b""
 
     def on_url(self, url: bytes) -> None:
@@ -143,7 +144,7 @@ class HttpProtocol(asyncio.Protocol):
         if self.is_closing or self._is_declining:
             self._is_declining = False
             return
-        is_large = self._head_size or self._piece > _LARGEST_HEAD
+        is_large = self._head_size >= 0 or self._piece > _LARGEST_HEAD
         if is_large and self._headers_size() > _LARGEST_HEAD:
             self._refuse(431, b"the headers are too large")
             return
@@ -246,10 +247,10 @@ class HttpProtocol(asyncio.Protocol):
             "headers": self._headers,
         }
 
-    def _more_head(self, received: int) -> None:
+    def _await_head(self) -> None:
         """A head is not whole yet: refuse it once it is too large, be it for one header without an end."""
-        self._head_size += received
-        if self._head_size > _MOST_HEAD or self._headers_size() > _LARGEST_HEAD:
+        self._head_size += self._piece
+        if self._head_size > _LARGEST_HEAD:
             self._refuse(431, b"the headers are too large")
 
     def _headers_size(self) -> int:

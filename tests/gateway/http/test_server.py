@@ -139,7 +139,7 @@ def test_a_header_without_an_end_is_not_kept_for_ever() -> None:
                     await writer.drain()
                     await asyncio.sleep(0.005)
                     sent += 50_000
-            assert 500_000 < sent < 1_000_000
+            assert sent < 1_000_000
 
     run(test)
 
