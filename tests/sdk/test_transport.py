@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from typing import BinaryIO
 
 import pytest
 
@@ -41,7 +42,7 @@ class Peer:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as reader:
-            while head := b"".join(iter(lambda: reader.readline().rstrip(b"\n"), b"\r")):
+            while head := b"".join(_lines(reader)):
                 text = head.replace(b"\r", b"\n").decode("latin-1")
                 self.heads.append(text)
                 length = next(
@@ -54,12 +55,19 @@ class Peer:
                     return
 
 
+def _lines(reader: BinaryIO) -> Generator[bytes]:
+    """The lines of a request's head; none where the connection ended."""
+    while (line := reader.readline()) not in (b"", b"\r\n"):
+        yield line.rstrip(b"\n")
+
+
 @contextmanager
 def peer(*answers: bytes) -> Generator[Peer]:
     found = Peer(*answers)
     try:
         yield found
     finally:
+        found.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         found.listener.close()
 
 
