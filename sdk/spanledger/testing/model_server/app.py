@@ -26,7 +26,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def build(state: State) -> web.Application:
     """The aiohttp application over one state."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[_noted])
+    app = web.Application(client_max_size=MAX_BODY)
     app[STATE] = state
     endpoints: dict[str, Endpoint] = {
         "/v1/chat/completions": ChatCompletions(),
@@ -48,14 +48,6 @@ def build(state: State) -> web.Application:
     app.router.add_get("/control/calls", _calls)
     app.router.add_route("*", "/{path:.*}", _unknown)
     return app
-
-
-@web.middleware
-async def _noted(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Remember whom to let go when the server stops."""
-    if request.transport is not None:
-        request.app[STATE].transports.add(request.transport)
-    return await handler(request)
 
 
 def _served(endpoint: Endpoint) -> Handler:

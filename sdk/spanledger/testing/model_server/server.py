@@ -108,8 +108,7 @@ class ModelServer:
         """Break what is open and stop listening; the port is free on return. May be called twice."""
         if self._runner is None:
             return
-        self._run(self._runner.cleanup())
-        self._run(self._let_go())
+        self._run(self._let_go(self._runner))
         self._runner = None
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -127,15 +126,30 @@ class ModelServer:
         self._runner = await listen(self.state, self._host, self._port)
         self._port = self._runner.addresses[0][1]
 
-    async def _let_go(self) -> None:
-        """A transport that still has something to send to a caller who does not read would never close."""
-        for transport in list(self.state.transports):
-            transport.abort()
-        await asyncio.sleep(0)  # what was closed is gone in the loop's next turn
+    @staticmethod
+    async def _let_go(runner: web.AppRunner) -> None:
+        for site in list(runner.sites):
+            await site.stop()
+        await _turns()  # whom the socket had accepted by then becomes a connection
+        server = runner.server
+        transports = [one.transport for one in server.connections] if server is not None else []
+        await runner.cleanup()
+        for transport in transports:
+            if (
+                transport is not None
+            ):  # one with something to send to a caller who does not read would never close
+                transport.abort()
+        await _turns()
 
     def _run(self, work: Any) -> None:
         done: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
         done.result()
+
+
+async def _turns() -> None:
+    """A few turns of the loop, in which it makes what was accepted and closes what was let go."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 async def listen(state: State, host: str, port: int) -> web.AppRunner:

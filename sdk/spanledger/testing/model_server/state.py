@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from asyncio import Transport
 from collections import Counter, deque
 from typing import Any
-from weakref import WeakSet
 
 from spanledger.testing.model_server.behaviour import Behaviour, Call
 from spanledger.testing.model_server.metrics import EngineMetrics
@@ -29,7 +27,6 @@ class State:
         self.kv_tokens: Counter[str] = Counter()
         self.prefixes = PrefixCache()
         self.metrics = EngineMetrics()
-        self.transports: WeakSet[Transport] = WeakSet()
         self._numbers = 0
         self._failed = 0
         for model in behaviour.models:
