@@ -349,7 +349,9 @@ def test_while_the_registry_was_never_reached_only_required_budgets_refuse(
         call(client)
         with pytest.raises(openai.InternalServerError, match="cannot be checked"):
             call(spanledger.wrap(plain, route="qa", budgets=True))
-    assert [m for m in caplog.messages if "without budgets" in m] == [caplog.messages[0]]
+    told = [message for message in caplog.messages if registry.url in message]  # others' may still be asked
+    assert len(told) == 1
+    assert "without budgets" in told[0]
 
 
 def test_a_budget_at_its_cheaper_stage_sends_calls_to_the_cheaper_route(
