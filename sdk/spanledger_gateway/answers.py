@@ -6,7 +6,6 @@ Alone when Redis is away. Identical requests in flight wait for one answer.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 import orjson
 
@@ -35,7 +34,6 @@ _LARGEST = 4 << 20
 _MOST_ROUTES = 4096
 _UNHEARD = Unheard("cache")
 _QUESTION_CHARACTERS = 1000
-_VARIANTS, _NO_VARIANT = frozenset(VARIANTS), "\n" * (len(VARIANTS) - 1)
 
 
 class AnswerCache:
@@ -221,8 +219,7 @@ def _targets_of(route: Route) -> str:
 
 
 def _partition(call: Call, rule: CacheRule) -> Partition:
-    headers = call.headers
-    variant = _NO_VARIANT if _VARIANTS.isdisjoint(headers) else _told(headers)
+    variant = "\n".join([call.headers.get(name, "") for name in VARIANTS])
     targets = _targets_of(call.route)
     is_scoped = rule.semantic is not None and rule.semantic.user_scoped
     return Partition(
@@ -232,10 +229,6 @@ def _partition(call: Call, rule: CacheRule) -> Partition:
         variant=f"{variant}\n{targets}",
         user=call.fields["user_id"] if is_scoped else "",
     )
-
-
-def _told(headers: Mapping[str, str]) -> str:
-    return "\n".join(headers.get(name, "") for name in VARIANTS)
 
 
 def _put_together(attempt: Attempt) -> bytes | None:

@@ -69,7 +69,7 @@ async def send_head(send: Send, status: int, headers: Iterable[Header]) -> None:
 async def send_whole(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
     """Send an answer in one piece."""
     length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send_head(send, status, (*headers, length))
     await send({"type": "http.response.body", "body": body})
 
 

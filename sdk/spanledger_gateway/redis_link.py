@@ -56,9 +56,6 @@ class RedisLink:
 
     def submit(self, *command: Argument) -> asyncio.Future[Any]:
         """Queue one command; its future holds the answer or ``RedisAwayError``. Order is kept."""
-        return self._submitted(command)
-
-    def _submitted(self, command: tuple[Argument, ...]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.send(command, future)
         return future
@@ -81,7 +78,7 @@ class RedisLink:
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]
     ) -> asyncio.Future[Any]:
         """Queue a script; as ``submit``. Its text is sent once a connection, and again where Redis forgot it."""
-        return self._submitted(self._call_of(script, keys, arguments))
+        return self.submit(*self._call_of(script, keys, arguments))
 
     def send_script(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], taker: Taker

@@ -12,7 +12,7 @@ import hiredis
 from . import metrics
 
 _GRACE_S = 0.05
-_PLAIN = frozenset({bytes, int, list, type(None)})  # what an answer is that is no error and no announcement
+_UNUSUAL = (Exception, hiredis.PushNotification)
 
 Argument = str | bytes | int | float
 
@@ -115,7 +115,7 @@ class Wire(asyncio.Protocol):
             self._reader.feed(data)
             gets, waiting = self._reader.gets, self._waiting
             while (answer := gets()) is not False:
-                if not waiting or type(answer) not in _PLAIN:
+                if not waiting or isinstance(answer, _UNUSUAL):
                     self._unusual(answer)
                     if self._is_over:
                         return
@@ -134,13 +134,8 @@ class Wire(asyncio.Protocol):
         if not self._waiting:
             self.close("Redis sent an answer that nothing asked for")
             return
-        taker = self._waiting.popleft()
-        if taker.done():
-            return
-        if isinstance(answer, Exception):
+        if not (taker := self._waiting.popleft()).done():
             taker.set_exception(answer)
-        else:
-            taker.set_result(answer)
 
     def _flush(self) -> None:
         out, self._out = self._out, []

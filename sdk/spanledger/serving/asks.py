@@ -65,10 +65,7 @@ class Ask:
     @property
     def user(self) -> str:
         """The end user that the body names, in either API's field; empty if none."""
-        user, metadata = self.body.get("user"), self.body.get("metadata")
-        if user and isinstance(user, str):
-            return user
-        return text(obj(metadata).get("user_id")) if metadata else ""
+        return text(self.body.get("user")) or text(obj(self.body.get("metadata")).get("user_id"))
 
     @property
     def size(self) -> tuple[int, int]:

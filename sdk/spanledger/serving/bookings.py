@@ -30,12 +30,6 @@ class Booking:
     closed: bool = False
     spent: list[int] = field(default_factory=list[int])
     stages: list[int] = field(default_factory=list[int])  # by forecast: 1 cheaper, 2 only the cache
-    keys: list[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Names what the scripts work on."""
-        self.keys = [key for one in self.budgets for key in (one.key, one.key + ":leases")]
-        self.keys.append(MISSING)
 
 
 def stepping_down(booking: Booking) -> Iterator[Applied]:
@@ -74,14 +68,14 @@ class Knowledge:
         for one in booking.budgets:
             limit = -1 if one.limit is None else one.limit
             arguments += (limit, self._known.get(one.key, 0), _expiry(one, now_s))
-        return booking.keys, arguments
+        return _keys(booking), arguments
 
     def settle(self, booking: Booking, cost: int, now_s: float) -> tuple[list[str], list[str | int]]:
         """Keys and arguments of ``SETTLE``; a cost of 0 gives all of the booking back."""
         arguments: list[str | int] = [booking.lease, booking.amount, cost]
         for one in booking.budgets:
             arguments += (self._known.get(one.key, 0), _expiry(one, now_s))
-        return booking.keys, arguments
+        return _keys(booking), arguments
 
     def answered(self, booking: Booking, answer: Sequence[int | bytes]) -> Verdict:
         """Read the answer of ``RESERVE``."""
@@ -133,6 +127,10 @@ def unpriced(model: str) -> RefusedError:
     """What the caller is told when a budget applies and the model has no price."""
     message = f"nobody knows the price of {model!r}, and a budget applies"
     return RefusedError(429, "price_unknown", message, retry=False)
+
+
+def _keys(booking: Booking) -> list[str]:
+    return [key for one in booking.budgets for key in (one.key, one.key + ":leases")] + [MISSING]
 
 
 def _expiry(one: Applied, now_s: float) -> int:

@@ -162,7 +162,7 @@ def _response_stream(kept: Json) -> bytes:
     add("response.created", response=started)
     add("response.in_progress", response=started)
     for place, item in enumerate(objects(kept.get("output"))):
-        content = list(objects(item.get("content")))
+        content = objects(item.get("content"))
         add(
             "response.output_item.added",
             output_index=place,

@@ -55,9 +55,7 @@ class HttpProtocol(asyncio.Protocol):
         self._pipeline: deque[Exchange] = deque()
         self._headers: list[Header] = []
         self._piece = 0  # bytes that are parsed now
-        self._head_size = (
-            0  # bytes of a head that came after the piece in which it begins; below 0 within that
-        )
+        self._head_size = 0  # bytes of a head after the piece in which it begins; below 0 within that
         self._url = b""
         self._is_paused = False
         self._is_declining = False  # the parser reads a head of our own

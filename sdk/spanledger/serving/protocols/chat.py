@@ -36,14 +36,8 @@ def read_event(answer: Answer, event: Json) -> EventKind:
     if not choices:
         return "usage" if isinstance(event.get("usage"), dict) else "other"
     for place, item in enumerate(objects(choices)):
-        index = item.get("index")
-        choice = answer.choice(index if type(index) is int else place)
-        delta = obj(item.get("delta"))
-        if delta.keys() <= _PLAIN:  # nearly every event of a stream
-            if content := text(delta.get("content")):
-                choice.text.append(content)
-                kind = "content"
-        elif _message(choice, delta):
+        choice = answer.choice(_index(item, place))
+        if _message(choice, obj(item.get("delta"))):
             kind = "content"
         if item.get("logprobs"):
             choice.other = True  # nothing else of the stream holds them
@@ -84,6 +78,8 @@ def _message(choice: Choice, message: Json) -> bool:
     if content := text(get("content")):
         choice.text.append(content)
         found = True
+    if message.keys() <= _PLAIN:  # nearly every event of a stream
+        return found
     if (told := get("reasoning_content") or get("reasoning")) and (thought := text(told)):
         choice.reasoning.append(thought)
         found = True

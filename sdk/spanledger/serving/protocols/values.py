@@ -19,9 +19,9 @@ def obj(value: Any) -> Json:
 
 def objects(value: Any) -> list[Json]:
     """The objects in a list; anything else in it, or no list at all, is passed over."""
-    return (
-        [item for item in cast(list[Any], value) if isinstance(item, dict)] if isinstance(value, list) else []
-    )
+    if not isinstance(value, list):
+        return []
+    return [item for item in cast(list[Any], value) if isinstance(item, dict)]
 
 
 def integer(value: object) -> int | None:

@@ -28,11 +28,7 @@ _ENDPOINTS: Mapping[str, Endpoint] = {"chat": "chat", "messages": "messages", "r
 
 def untold(ask: Ask, headers: Mapping[str, str]) -> list[str]:
     """What a request says that changes its answer and stands on no span: names of fields and headers, sorted."""
-    if ask.body.keys() <= _RECORDED and _UNRECORDED.isdisjoint(headers):
-        return []
-    names = [name for name in ask.body if name not in _RECORDED]
-    names += [name for name in _UNRECORDED if headers.get(name)]
-    return sorted(names)
+    return sorted([*(ask.body.keys() - _RECORDED), *[name for name in _UNRECORDED if headers.get(name)]])
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -132,13 +132,14 @@ class ModelServer:
             await site.stop()
         await _turns()  # whom the socket had accepted by then becomes a connection
         server = runner.server
-        transports = [one.transport for one in server.connections] if server is not None else []
+        open_yet = (
+            [one.transport for one in server.connections if one.transport] if server is not None else []
+        )
         await runner.cleanup()
-        for transport in transports:
-            if (
-                transport is not None
-            ):  # one with something to send to a caller who does not read would never close
-                transport.abort()
+        for (
+            transport
+        ) in open_yet:  # one with something to send to a caller who does not read would never close
+            transport.abort()
         await _turns()
 
     def _run(self, work: Any) -> None:
