@@ -6,6 +6,7 @@ Alone when Redis is away. Identical requests in flight wait for one answer.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import orjson
 
@@ -24,8 +25,9 @@ from spanledger.serving.semantic.question import VARIANTS, last_question
 from spanledger.serving.snapshot import CacheRule, Route
 
 from . import metrics
-from .calls import Attempt, Call
+from .calls import Attempt, Call, First
 from .flights import Flight, Flights, Kept
+from .ledger import Bid
 from .meanings import Meanings
 from .redis_link import RedisLink
 from .redis_wire import RedisAwayError, Unheard
@@ -39,8 +41,17 @@ _QUESTION_CHARACTERS = 1000
 class AnswerCache:
     """Answers by project and hash, shared by gateways through Redis."""
 
-    def __init__(self, link: RedisLink, max_bytes: int, meanings: Meanings, flight_wait_s: float) -> None:
+    def __init__(
+        self,
+        link: RedisLink,
+        max_bytes: int,
+        meanings: Meanings,
+        flight_wait_s: float,
+        first: Callable[[Call], First | None],
+    ) -> None:
+        """``first`` chooses the attempt that a call begins with where nothing is kept, and what it books (`Attempts.first`)."""
         self._link = link
+        self._first = first
         self._memory = MemoryCache(max_bytes)
         self._meanings = meanings
         self._flights = Flights(link, flight_wait_s)
@@ -76,7 +87,7 @@ class AnswerCache:
             if not stores:
                 entry = await self._get(key, rule.ttl_s)
             elif (entry := self._remembered(key, rule.ttl_s)) is None:
-                entry = await self._join(call, key, digest, rule.ttl_s)
+                entry = await self._join(call, key, digest, rule)
             if entry is not None:
                 return entry
         if rule.semantic is None:
@@ -95,11 +106,24 @@ class AnswerCache:
         self.land(call, entry)
         return entry
 
-    async def _join(self, call: Call, key: str, digest: str, ttl_s: float) -> Entry | None:
+    async def _join(self, call: Call, key: str, digest: str, rule: CacheRule) -> Entry | None:
+        first: First | None = None
+
+        def offer() -> Bid | None:
+            nonlocal first
+            first = self._first(call) if rule.semantic is None else None
+            return first.bid if first is not None else None
+
         flight_key = f"spanledger:cache-flight:{call.key.project}:{digest}"
-        joined = await self._flights.join(flight_key, key, lambda data: self._read(key, data, ttl_s))
+        joined = await self._flights.join(
+            flight_key, key, lambda data: self._read(key, data, rule.ttl_s), offer
+        )
         if isinstance(joined, Flight):
             call.flight = joined
+            if first is not None and first.bid.verdict is not None:
+                call.first = first
+                if first.bid.verdict.refusing is None:
+                    call.booking = first.bid.booking
             return None
         if joined is None:
             return None

@@ -171,7 +171,11 @@ class Gateway:
         embeddings = Embeddings(self.upstreams, self.ledger, self.pricing, recording.beside)
         self.meanings = Meanings(self.link, embeddings, writer)
         cache = AnswerCache(
-            self.link, settings.gateway_cache_mb << 20, self.meanings, settings.gateway_flight_wait_s
+            self.link,
+            settings.gateway_cache_mb << 20,
+            self.meanings,
+            settings.gateway_flight_wait_s,
+            self.attempts.first,
         )
         self.cache_log = CacheLog(self.link, self.feed, cache, self.meanings, writer, settings.gateway_poll_s)
         self._serving = Serving(

@@ -17,14 +17,18 @@ from spanledger.serving.snapshot import Route, Target, Upstream
 
 from . import metrics
 from .asking import Live, Whole, ask, prepare, wire_of
-from .calls import Attempt, Call, place_of
+from .calls import Attempt, Call, First, place_of
 from .engines import Engines
-from .ledger import Ledger
+from .ledger import Bid, Ledger
 from .pricing import Pricing
 from .settings import GatewaySettings
 from .upstreams import AttemptFailed, Upstreams
 
 _NO_UPSTREAM = Upstream(base_url="")
+
+
+class UnpricedError(Exception):
+    """A budget applies, and nobody knows what the call costs."""
 
 
 class StepDown(Exception):
@@ -107,7 +111,7 @@ class Attempts:
             RefusedError: a budget does not allow the call.
         """
         deadline = time.monotonic() + self._settings.gateway_deadline_s
-        queue = self._plan(call)
+        queue = call.first.queue if call.first is not None else self._plan(call)
         if not queue:
             raise AttemptFailed(Failure(reason="unusable", message="no target of the route takes such calls"))
         tried: dict[str, Failure] = {}
@@ -132,6 +136,20 @@ class Attempts:
             rounds += 1
             queue = again
 
+    def first(self, call: Call) -> First | None:
+        """The attempt to begin with, for a call that must book it; None where nothing must be, or can be, booked.
+
+        Booked with something else that Redis is asked, it is put into ``call.first``, and ``run`` goes on from there.
+        """
+        if call.registry.budgets(call.key.project) is None or not (queue := self._plan(call)):
+            return None
+        attempt = self._attempt(call, queue[0])
+        try:
+            bid = self._bid(call, attempt)
+        except UnpricedError:
+            return None
+        return First(queue, attempt, bid) if bid is not None else None
+
     def _plan(self, call: Call) -> list[Target]:
         targets = call.route.targets
         if len(targets) == 1 and not targets[0].when:
@@ -151,9 +169,11 @@ class Attempts:
     ) -> Whole | Live | None:
         """Ask each target once; None when all failed. A failure of the caller's own making ends it."""
         for target in queue:
-            attempt = self._attempt(call, target)
+            first, call.first = call.first, None
+            attempt = first.attempt if first is not None else self._attempt(call, target)
+            call.attempts.append(attempt)
             try:
-                await self._book(call, attempt)
+                await self._book(call, attempt, first.bid if first is not None else None)
                 return await self._ask(call, attempt, deadline)
             except StepDown:
                 call.attempts.remove(attempt)
@@ -181,27 +201,41 @@ class Attempts:
             attempt.fallback_from = call.attempts[0].name if call.attempts else name_of(usual)
             failure = call.attempts[-1].failure if call.attempts else None
             attempt.reason = failure.error_type if failure else _unforced(call)
-        call.attempts.append(attempt)
         return attempt
 
-    async def _book(self, call: Call, attempt: Attempt) -> None:
+    async def _book(self, call: Call, attempt: Attempt, bid: Bid | None) -> None:
         """Book the attempt's greatest cost; a booking of an earlier attempt is given back first."""
+        if bid is None:
+            try:
+                bid = self._bid(call, attempt)
+            except UnpricedError:
+                metrics.count(metrics.REFUSED, "unpriced")
+                raise unpriced(attempt.target.model) from None
+            if bid is None:
+                return
+            if call.booking is not None:
+                self._ledger.settle(call.booking, 0)
+        call.booking = await self._ledger.reserve(bid)
+        self._step_down(call, call.booking)
+
+    def _bid(self, call: Call, attempt: Attempt) -> Bid | None:
+        """What the attempt must book; None when no budget applies.
+
+        Raises:
+            UnpricedError: nobody knows its price, and such calls are refused.
+        """
         book = call.registry.budgets(call.key.project)
         if book is None:
-            return
+            return None
         call.fields["model"], call.fields["upstream"] = attempt.target.model, attempt.target.upstream
         budgets = book.applied(call.fields, time.time())
         if not budgets:
-            return
+            return None
         estimate = self._pricing.estimate(call, attempt)
         if estimate is None and self._settings.gateway_unpriced == "refuse":
-            metrics.count(metrics.REFUSED, "unpriced")
-            raise unpriced(attempt.target.model)
+            raise UnpricedError
         amount, likely = estimate or (0, 0)
-        if call.booking is not None:
-            self._ledger.settle(call.booking, 0)
-        call.booking = await self._ledger.reserve(attempt.span_id.hex(), budgets, amount, likely)
-        self._step_down(call, call.booking)
+        return self._ledger.bid(attempt.span_id.hex(), budgets, amount, likely)
 
     def _step_down(self, call: Call, booking: Booking) -> None:
         """A budget that came to its cheaper stage sends the call to another route."""

@@ -49,4 +49,4 @@ async def book(call: Call, attempt: Attempt, pricing: Pricing, ledger: Ledger) -
     budgets = budgets_of.applied(fields, time.time()) if budgets_of else []
     if budgets:
         amount, likely = pricing.estimate(call, attempt) or (0, 0)
-        call.booking = await ledger.reserve(attempt.span_id.hex(), budgets, amount, likely)
+        call.booking = await ledger.reserve(ledger.bid(attempt.span_id.hex(), budgets, amount, likely))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from spanledger.serving.semantic import Considered, Match, Question, Tier
 
     from .flights import Flight
+    from .ledger import Bid
 
 
 def place_of(upstream: Upstream | None, target: Target) -> str:
@@ -80,6 +81,17 @@ class Attempt:
 
 
 @dataclass(slots=True)
+class First:
+    """The attempt that a call begins with, and the targets from it on: chosen, and asked to be booked, with the look into the
+    cache.
+    """
+
+    queue: list[Target]
+    attempt: Attempt
+    bid: Bid
+
+
+@dataclass(slots=True)
 class Meaning:
     """What the semantic cache knows of a call. ``thinking`` runs beside a call that goes upstream anyway."""
 
@@ -115,6 +127,7 @@ class Call:
     fields: dict[str, str]  # what budgets and targets' conditions look at
     attempts: list[Attempt] = field(default_factory=list[Attempt])
     booking: Booking | None = None
+    first: First | None = None  # until it is made
     stepped_down: str = ""  # the budget that sent the call to a cheaper route
     booked_tokens: int = 0  # taken from the key's token limit
     is_draining: bool = False  # the caller left, and its stream is read to its end

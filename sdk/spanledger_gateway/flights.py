@@ -10,22 +10,28 @@ import asyncio
 import uuid
 from collections.abc import Callable
 
+from spanledger.serving.budgets import RESERVING
 from spanledger.serving.caching import Entry
 
 from . import metrics
 from .calls import Meaning
+from .ledger import Bid
 from .redis_link import RedisLink, Script
 from .redis_wire import RedisAwayError, Unheard, UnknownScriptError
 
-_LEASE_S = 10.0
-_RENEW_S = _LEASE_S / 4  # a lease is renewed before it is half over
+_LEASE_MS = 10_000
+_RENEW_S = _LEASE_MS / 4000  # a lease is renewed before it is half over
 _CACHE = Unheard("cache")
-# KEYS: the entry, the flight. ARGV: token, lease in ms. The entry; else 1 when the lease was taken, 0 when another has it.
+# KEYS: the entry, the flight. ARGV: token, lease in ms. The entry; 0 when another has the lease; 1 when it was taken. What
+# follows of either is a booking's: asked for with the lease, its answer instead of 1.
 _LOOK = Script(
-    """
+    RESERVING
+    + """
 local kept = redis.call('GET', KEYS[1])
 if kept then return kept end
-return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
+if #KEYS == 2 then return 1 end
+return reserve({unpack(KEYS, 3)}, {unpack(ARGV, 3)})
 """
 )
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.02, 0.25
@@ -66,9 +72,12 @@ class Flights:
         self._token = uuid.uuid4().hex
         self._renewal: asyncio.TimerHandle | None = None
 
-    async def join(self, key: str, entry_key: str, read: Read) -> Landing | Flight | None:
+    async def join(
+        self, key: str, entry_key: str, read: Read, offer: Callable[[], Bid | None]
+    ) -> Landing | Flight | None:
         """The answer that is kept, or comes of the same request in flight; or a flight, which the caller must land; None: ask
-        alone. ``read`` makes an entry of what Redis keeps under ``entry_key``, if it still holds.
+        alone. ``read`` makes an entry of what Redis keeps under ``entry_key``, if it still holds. What ``offer`` gives is asked
+        for with the first look: it has a verdict where the flight's lease was taken then.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._wait_s
@@ -76,7 +85,7 @@ class Flights:
             return await self._follow(flight, deadline - loop.time())
         flight = self._flights[key] = Flight(key)
         try:
-            entry, has_waited = await self._wait_for_others(flight, entry_key, read, deadline)
+            entry, has_waited = await self._wait_for_others(flight, entry_key, read, deadline, offer())
         except BaseException:
             self.land(flight, None)
             raise
@@ -118,14 +127,14 @@ class Flights:
         return True
 
     async def _wait_for_others(
-        self, flight: Flight, entry_key: str, read: Read, deadline: float
+        self, flight: Flight, entry_key: str, read: Read, deadline: float, bid: Bid | None
     ) -> tuple[Entry | None, bool]:
         """Take the lease, or wait for whoever has it: the entry (None: the flight may ask upstream), and whether it waited."""
         loop = asyncio.get_running_loop()
         pause, has_waited = _FIRST_LOOK_S, False
         try:
             while True:
-                found = await self._look(flight, entry_key)
+                found = await self._look(flight, entry_key, bid)
                 if isinstance(found, bytes):
                     return read(found), has_waited
                 if found:
@@ -133,7 +142,7 @@ class Flights:
                 if loop.time() > deadline:
                     metrics.count(metrics.CACHE_FOLLOWERS, "timeout")
                     return None, True
-                has_waited = True
+                has_waited, bid = True, None
                 await asyncio.sleep(pause)
                 pause = min(pause * 1.5, _LONGEST_LOOK_S)
         except UnknownScriptError:
@@ -142,15 +151,27 @@ class Flights:
             metrics.count(metrics.REDIS_ERRORS, "cache")
         return None, has_waited
 
-    async def _look(self, flight: Flight, entry_key: str) -> bytes | bool:
+    async def _look(self, flight: Flight, entry_key: str, bid: Bid | None) -> bytes | bool:
         """What is kept; else whether the lease was taken. One command: on the way of every call that is no repeat."""
+        keys: list[str] = [entry_key, flight.key]
+        arguments: list[str | int] = [self._token, _LEASE_MS]
+        if bid is not None:
+            its_keys, its_arguments = bid.command()
+            keys += its_keys
+            arguments += its_arguments
         flight.has_lease = True  # perhaps: whoever is cancelled while asking gives it back
-        found: bytes | int = await self._link.script(
-            _LOOK, [entry_key, flight.key], [self._token, int(_LEASE_S * 1000)]
-        )
-        flight.has_lease = found == 1
+        try:
+            found: bytes | int | list[int | bytes] = await self._link.script(_LOOK, keys, arguments)
+        except asyncio.CancelledError:
+            if bid is not None:
+                bid.withdraw()
+            raise
         if isinstance(found, bytes):
+            flight.has_lease = False
             return found
+        if bid is not None and isinstance(found, list):
+            bid.answered(found)
+        flight.has_lease = found != 0
         if self._renewal is None:
             self._renewal = asyncio.get_running_loop().call_later(_RENEW_S, self._renew)
         return flight.has_lease
@@ -160,6 +181,6 @@ class Flights:
         flights = [flight for flight in self._flights.values() if flight.has_lease]
         for flight in flights:
             if flight.is_long:
-                self._link.send(("PEXPIRE", flight.key, int(_LEASE_S * 1000)), _CACHE)
+                self._link.send(("PEXPIRE", flight.key, _LEASE_MS), _CACHE)
             flight.is_long = True
         self._renewal = asyncio.get_running_loop().call_later(_RENEW_S, self._renew) if flights else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,6 +21,30 @@ _UNSETTLED = 10_000
 _CLOSE_S = 5.0
 
 
+@dataclass(slots=True)
+class Bid:
+    """A booking to ask Redis for; ``likely`` is what the call likely costs, in nano-dollars. Whoever asks Redis something else
+    at the same time may ask for the booking too: ``verdict`` is then what Redis said.
+    """
+
+    ledger: Ledger
+    booking: Booking
+    likely: int
+    verdict: Verdict | None = None
+
+    def command(self) -> tuple[list[str], list[str | int]]:
+        """Keys and arguments of ``RESERVE``, to be sent now."""
+        return self.ledger.command(self)
+
+    def answered(self, answer: Sequence[int | bytes]) -> None:
+        """Read the answer of ``RESERVE``."""
+        self.verdict = self.ledger.verdict(self, answer)
+
+    def withdraw(self) -> None:
+        """Nobody waits for the answer any more: it may be booked already, and commands keep their order."""
+        self.ledger.settle(self.booking, 0)
+
+
 class Ledger:
     """Books and settles."""
 
@@ -31,7 +56,11 @@ class Ledger:
         self._unsettled: deque[tuple[Booking, int]] = deque(maxlen=_UNSETTLED)
         self._settling = 0  # under way
 
-    async def reserve(self, lease: str, budgets: list[Applied], amount: int, likely: int) -> Booking:
+    def bid(self, lease: str, budgets: list[Applied], amount: int, likely: int) -> Bid:
+        """What a call wants booked: ``amount``, its greatest cost, in nano-dollars."""
+        return Bid(self, Booking(lease, amount, budgets), likely)
+
+    async def reserve(self, bid: Bid) -> Booking:
         """Book the call's greatest cost on all its budgets, or on none.
 
         When only bookings of calls in flight stand in the way, waits for them.
@@ -39,14 +68,23 @@ class Ledger:
         Raises:
             RefusedError: 429, a budget is used up (or stays fully booked); 503, Redis is away.
         """
-        booking = Booking(lease, amount, budgets)
-        verdict = await self._try(booking, likely)
+        verdict = bid.verdict or await self._try(bid)
         if verdict.refusing is not None and verdict.may_wait and self._wait_s > 0:
-            verdict = await self._queue(booking, likely, verdict)
+            verdict = await self._queue(bid, verdict)
         if verdict.refusing is None:
-            return booking
+            return bid.booking
         metrics.count(metrics.REFUSED, "budget")
         raise refusal_of(verdict, time.time())
+
+    def command(self, bid: Bid) -> tuple[list[str], list[str | int]]:
+        """Keys and arguments of ``RESERVE``, to be sent now."""
+        if self._unsettled and self._link.is_up():
+            self._repeat()  # commands keep their order: what is owed counts before what is asked
+        return self._knowledge.reserve(bid.booking, bid.likely, time.time())
+
+    def verdict(self, bid: Bid, answer: Sequence[int | bytes]) -> Verdict:
+        """What Redis' answer to ``RESERVE`` means."""
+        return self._knowledge.answered(bid.booking, answer)
 
     def settle(self, booking: Booking, cost: int) -> None:
         """Replace the booking by what the call cost; 0 gives all of it back. Never waits, never twice."""
@@ -71,7 +109,7 @@ class Ledger:
         for _ in range(len(self._unsettled)):
             self._settle(*self._unsettled.popleft())
 
-    async def _queue(self, booking: Booking, likely: int, found: Verdict) -> Verdict:
+    async def _queue(self, bid: Bid, found: Verdict) -> Verdict:
         # One caller of each budget asks Redis again; the others stand in line behind it.
         assert found.refusing is not None
         lock = self._queues.setdefault(found.refusing.key, asyncio.Lock())
@@ -79,7 +117,7 @@ class Ledger:
         try:
             async with asyncio.timeout(self._wait_s), lock:
                 while True:
-                    found = await self._try(booking, likely)
+                    found = await self._try(bid)
                     if found.refusing is None or not found.may_wait or time.monotonic() >= until:
                         return found
                     await asyncio.sleep(POLL_S)
@@ -89,19 +127,16 @@ class Ledger:
             if len(self._queues) > 10_000:
                 self._queues = {key: queue for key, queue in self._queues.items() if queue.locked()}
 
-    async def _try(self, booking: Booking, likely: int) -> Verdict:
-        if self._unsettled and self._link.is_up():
-            self._repeat()  # commands keep their order: what is owed counts before what is asked
-        keys, arguments = self._knowledge.reserve(booking, likely, time.time())
+    async def _try(self, bid: Bid) -> Verdict:
         try:
-            answer = await self._ask(keys, arguments)
+            answer = await self._ask(*self.command(bid))
         except asyncio.CancelledError:
-            self.settle(booking, 0)  # it may be booked already; commands keep their order
+            bid.withdraw()
             raise
         except RedisAwayError as away:
             metrics.count(metrics.REDIS_ERRORS, "budget")
             raise unavailable() from away
-        return self._knowledge.answered(booking, answer)
+        return self.verdict(bid, answer)
 
     async def _ask(self, keys: list[str], arguments: list[str | int]) -> list[int | bytes]:
         try:

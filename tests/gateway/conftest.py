@@ -8,13 +8,17 @@ import http.client
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
+from spanledger.serving.budgets import counter_key
 from spanledger.serving.snapshot import (
     Budget,
     CacheRule,
@@ -28,10 +32,10 @@ from spanledger.serving.snapshot import (
 )
 from spanledger.testing.model_server import ModelServer
 from tests.gateway.collector import Span, StandInCollector, new_version
+from tests.gateway.money import MODEL, Counter
 from tests.servers import Server, answers, command, free_port, start
 
 KEY = "sl_test_0123456789abcdef"
-MODEL = "gpt-4o-mini"
 
 
 @dataclass
@@ -199,3 +203,16 @@ def primary() -> Iterator[ModelServer]:
 def backup() -> Iterator[ModelServer]:
     with ModelServer(answer="Paris, says the backup.") as server:
         yield server
+
+
+@pytest.fixture
+def budget() -> str:
+    """A name of the test's own: a gateway remembers what it knew of a counter that Redis lost."""
+    return f"budget-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def counter(redis_url: str, budget: str) -> Iterator[Counter]:
+    """The counter of this month of the budget ``budget``."""
+    with redis.Redis.from_url(redis_url) as client:  # pyright: ignore[reportUnknownMemberType]
+        yield Counter(client, counter_key("shop", budget, "month", datetime.now(UTC)))

@@ -2,63 +2,24 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from spanledger import semconv
-from spanledger.serving.budgets import MISSING, REBUILD, counter_key
+from spanledger.serving.budgets import MISSING, REBUILD
 from spanledger.serving.snapshot import Budget, CacheRule, Price, Route, Target, Upstream
 from spanledger.testing.model_server import ModelServer
 from tests.gateway.collector import StandInCollector
 from tests.gateway.conftest import MODEL, RunningGateway, plan, running
+from tests.gateway.money import PRICE, TEN, Counter
 from tests.servers import free_port
 
 pytestmark = pytest.mark.broker
-
-TEN = "one two three four five six seven eight nine ten"
-# Ten dollars a call that answers with ten tokens; input is free.
-PRICE = Price(
-    name="p", version=1, provider="openai", model=MODEL, input=Decimal(0), output=Decimal(1_000_000)
-)
-
-
-@pytest.fixture
-def budget() -> str:
-    """A name of the test's own: a gateway remembers what it knew of a counter that Redis lost."""
-    return f"budget-{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def counter(redis_url: str, budget: str) -> Iterator[Counter]:
-    with redis.Redis.from_url(redis_url) as client:  # pyright: ignore[reportUnknownMemberType]
-        yield Counter(client, counter_key("shop", budget, "month", datetime.now(UTC)))
-
-
-class Counter:
-    """A budget's counter in Redis."""
-
-    def __init__(self, client: Any, key: str) -> None:
-        self.client = client
-        self.key = key
-
-    def comes_to(self, dollars: int) -> bool:
-        """Whether so much is spent and nothing reserved, within two seconds."""
-        wanted = [b"%d" % (dollars * 10**9), b"0"]
-        deadline = time.monotonic() + 2
-        while (found := self.client.hmget(self.key, "spent", "reserved")) != wanted:
-            if time.monotonic() > deadline:
-                raise AssertionError(found)
-            time.sleep(0.02)
-        return True
 
 
 def test_a_used_up_budget_refuses_and_names_itself_and_its_reset(

@@ -4,6 +4,7 @@ The counters live in Redis (see ``docs/architecture.md`` section 6) in integer n
 here are the only code that changes them, so that every gateway and worker counts alike:
 
 - ``RESERVE`` checks every budget of a call and books its greatest cost, in one atomic step; it counts what it refuses.
+  ``RESERVING`` is the same as a Lua function, for scripts that book together with something else.
 - ``SETTLE`` replaces a booking by the actual cost (0 releases it). A booking is a lease: one whose gateway
   died is given back when it expires.
 - ``REBUILD`` raises ``spent`` to what the ledger says; workers call it for the keys in ``MISSING`` (a set to
@@ -159,7 +160,8 @@ def _share(budget: Budget, share: float | None) -> int | None:
 # one that fits by its likely cost is too, so that a budget can be used up whole and concurrency never
 # passes it. A counter's ``stage`` is what workers decided by forecast: ``cheaper`` or ``cache_only``. Returns {admitted 0|1,
 # place of the refusing budget from 1, whether waiting may help 0|1, spent..., stage 0|1 cheaper|2 cache only...}.
-RESERVE = """
+RESERVING = """
+local function reserve(KEYS, ARGV)
 local now, amount, likely = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local count = (#KEYS - 1) / 2
 local out = {1, 0, 0}
@@ -213,7 +215,9 @@ elseif out[3] == 0 then
   redis.call('HINCRBY', KEYS[2 * out[2] - 1], why, 1)
 end
 return out
+end
 """
+RESERVE = RESERVING + "return reserve(KEYS, ARGV)"
 
 # KEYS: a counter and its leases for each budget, then MISSING. ARGV: lease id, amount reserved, actual
 # cost, then for each budget: known spent, expiry in s, both for a counter made anew. Returns {spent...}.
